@@ -1,0 +1,3 @@
+module threadline/services
+
+go 1.18

@@ -1,0 +1,1 @@
+// Empty: lets the compiler accept Now, which has no body here.

@@ -1,0 +1,141 @@
+//! The agent under test.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::{Exporter, Protocol};
+use crate::command;
+use crate::process::Process;
+
+/// Time for the agent to load its programs and answer.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// Time to find and prepare the services that run already.
+const SETTLE: Duration = Duration::from_millis(1500);
+/// Time to flush and detach.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// A running agent.
+pub struct Agent {
+    process: Process,
+    program: PathBuf,
+    status_file: PathBuf,
+}
+
+/// Where its spans are, without a collector.
+pub fn spans_file(dir: &Path) -> PathBuf {
+    dir.join("spans.jsonl")
+}
+
+impl Agent {
+    /// Starts it and waits until it traces.
+    pub fn start(program: &Path, dir: &Path, exporter: &Exporter) -> Result<Self> {
+        Self::start_with(program, dir, exporter, &[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_with(
+        program: &Path,
+        dir: &Path,
+        exporter: &Exporter,
+        args: &[&str],
+    ) -> Result<Self> {
+        mount_tracefs()?;
+        let status_file = dir.join("status.json");
+        let mut command = Command::new(program);
+        command
+            .arg("run")
+            .arg("--status-file")
+            .arg(&status_file)
+            .args(args);
+        // What the caller exports to is not what is tested here.
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("OTEL_")) {
+                command.env_remove(name);
+            }
+        }
+        let out = match exporter {
+            Exporter::Json => {
+                command.args(["--output", "json"]);
+                Some(File::create(spans_file(dir))?)
+            }
+            Exporter::Otlp(collector) => {
+                command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint());
+                let protocol = match collector.protocol() {
+                    Protocol::Grpc => "grpc",
+                    Protocol::Http => "http/protobuf",
+                };
+                command.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+                None
+            }
+        };
+        let process = Process::start("threadline", command, &dir.join("agent.log"), out)?;
+        let mut agent = Self {
+            process,
+            program: program.to_path_buf(),
+            status_file,
+        };
+        agent.wait_until_ready()?;
+        sleep(SETTLE);
+        agent.process.check()?;
+        Ok(agent)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let until = Instant::now() + READY_LIMIT;
+        while Instant::now() < until {
+            self.process.check()?;
+            if self.ask().is_ok() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(100));
+        }
+        bail!(
+            "threadline did not answer `status` within {} s",
+            READY_LIMIT.as_secs()
+        )
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// What `threadline status` says.
+    fn ask(&self) -> Result<Value> {
+        let told = command::output(Command::new(&self.program).args(["status", "--json"]))?;
+        serde_json::from_str(&told).context("`threadline status --json` is no JSON")
+    }
+
+    /// Ends it as Ctrl-C would, and gives its last status.
+    pub fn stop(self) -> Result<Value> {
+        let before = self.ask()?;
+        let status = self.process.stop("INT", STOP_LIMIT)?;
+        if !status.success() {
+            bail!("threadline ended with {status} after SIGINT");
+        }
+        // Where it leaves a file, that is the status after the last flush.
+        let Ok(text) = fs::read_to_string(&self.status_file) else {
+            return Ok(before);
+        };
+        serde_json::from_str(&text).with_context(|| self.status_file.display().to_string())
+    }
+}
+
+/// Most systems mount it at boot, small ones do not; without it there are no tracepoints.
+fn mount_tracefs() -> Result<()> {
+    const PLACE: &str = "/sys/kernel/tracing";
+    if Path::new(PLACE).join("events").exists()
+        || Path::new("/sys/kernel/debug/tracing/events").exists()
+    {
+        return Ok(());
+    }
+    eprintln!("mounting tracefs on {PLACE}");
+    command::output(Command::new("mount").args(["-t", "tracefs", "tracefs", PLACE]))?;
+    Ok(())
+}
