@@ -1,5 +1,8 @@
 //! Commands, flags, help and exit codes.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -236,24 +239,32 @@ pub enum CliError {
 impl CliError {
     /// Prints it as clap does and says how the process ends.
     pub fn report(&self) -> Exit {
+        if let Self::Usage(error) = self {
+            // Nothing is left to do when even the terminal is gone.
+            let _ = error.print();
+        } else {
+            eprintln!("error: {self}");
+            let mut source = std::error::Error::source(self);
+            while let Some(error) = source {
+                eprintln!("  because: {error}");
+                source = error.source();
+            }
+        }
+        self.exit()
+    }
+
+    /// How the process ends.
+    pub fn exit(&self) -> Exit {
         match self {
-            Self::Usage(error) => {
-                // Nothing is left to do when even the terminal is gone.
-                let _ = error.print();
-                match error.kind() {
-                    ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
-                    _ => Exit::Usage,
-                }
+            Self::Usage(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+                ) =>
+            {
+                Exit::Ok
             }
-            other => {
-                eprintln!("error: {other}");
-                let mut source = std::error::Error::source(other);
-                while let Some(error) = source {
-                    eprintln!("  because: {error}");
-                    source = error.source();
-                }
-                Exit::Usage
-            }
+            _ => Exit::Usage,
         }
     }
 }
@@ -298,97 +309,4 @@ fn parse_layered(
     let command = config::layer(Cli::command(), env, file)?;
     let matches = command.try_get_matches_from(words)?;
     Ok(Cli::from_arg_matches(&matches)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Result<Cli, CliError> {
-        let words = line.split(' ').map(OsString::from);
-        parse_from(words, &|_| None).map(|invocation| invocation.cli)
-    }
-
-    fn exit(line: &str) -> Exit {
-        parse(line).expect_err(line).report()
-    }
-
-    #[test]
-    fn the_commands_contradict_nothing() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn each_command_takes_its_words() {
-        let Command::Run(run) = parse("threadline run --for 1m --record a.tl --record-raw -t x")
-            .expect("valid")
-            .command
-        else {
-            panic!("run");
-        };
-        assert_eq!(run.for_, Some(Duration::from_secs(60)));
-        assert!(run.record_raw && run.record == Some("a.tl".into()));
-        let Command::Record(record) = parse("threadline record --output a.tl --for 10s")
-            .expect("valid")
-            .command
-        else {
-            panic!("record");
-        };
-        assert_eq!((record.file, record.record_raw), ("a.tl".into(), false));
-        let Command::Replay(replay) = parse("threadline replay a.tl --output console")
-            .expect("valid")
-            .command
-        else {
-            panic!("replay");
-        };
-        assert_eq!(replay.output.output, Some(config::Output::Text));
-        parse("threadline plan --json").expect("valid");
-        parse("threadline status --socket /run/x.sock").expect("valid");
-    }
-
-    #[test]
-    fn help_is_no_error_and_misuse_is() {
-        for line in [
-            "threadline --help",
-            "threadline run --help",
-            "threadline --version",
-        ] {
-            assert_eq!(exit(line), Exit::Ok, "{line}");
-        }
-        for line in [
-            "threadline",
-            "threadline walk",
-            "threadline run --fro 10s",
-            "threadline run --for 10",
-            "threadline run --record-raw",
-            "threadline run -t port:x",
-            "threadline record",
-            "threadline replay",
-            "threadline replay a.tl --output xml",
-            "threadline run --config /nonexistent",
-        ] {
-            assert_eq!(exit(line), Exit::Usage, "{line}");
-        }
-    }
-
-    #[test]
-    fn help_shows_examples_variables_and_exit_codes() {
-        // Lines are wrapped where the terminal ends.
-        let help = |line: &str| {
-            let text = parse(line).expect_err("help").to_string();
-            text.split_whitespace().collect::<Vec<_>>().join(" ")
-        };
-        let run = help("threadline run --help");
-        for part in [
-            "Examples:",
-            "Exit codes:",
-            "[env: THREADLINE_BACKEND]",
-            "[default: 8MiB]",
-            "Kernel side:",
-            "tracepoint",
-        ] {
-            assert!(run.contains(part), "{part} in {run}");
-        }
-        assert!(help("threadline --help").contains("replay"));
-    }
 }

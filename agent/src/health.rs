@@ -151,7 +151,10 @@ impl Ledger {
     /// All notes by name.
     pub fn notes(&self) -> BTreeMap<String, u64> {
         let read = |note: Note| self.notes[note as usize].load(Ordering::Relaxed);
-        Note::ALL.iter().map(|&note| (note.name().to_owned(), read(note))).collect()
+        Note::ALL
+            .iter()
+            .map(|&note| (note.name().to_owned(), read(note)))
+            .collect()
     }
 
     /// Entered so far.

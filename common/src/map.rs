@@ -120,6 +120,10 @@ pub struct KernelLayout {
     pub signal_live: u64,
     /// `mm_struct.exe_file`.
     pub mm_exe_file: u64,
+    /// `mm_struct.start_code`.
+    pub mm_start_code: u64,
+    /// `mm_struct.end_data`.
+    pub mm_end_data: u64,
     /// `files_struct.fdt`.
     pub files_fdt: u64,
     /// `fdtable.max_fds`.

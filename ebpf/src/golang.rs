@@ -27,8 +27,8 @@ use threadline_common::{
 /// Pattern bytes of a [`GoRoute`] at most.
 const ROUTE_BYTES: usize = 128;
 
-/// Where the runtime puts its heap on 64-bit Linux (runtime/malloc.go: the first arena hint).
-const GO_HEAP: core::ops::Range<u64> = 0xc0_0000_0000..0x100_0000_0000;
+/// Zero-initialised variables lie behind `mm->end_data`; no program has more of them than this.
+const BSS: u64 = 16 << 20;
 
 #[inline(always)]
 fn layout_of(task: &Task) -> Option<&'static GoLayout> {
@@ -166,10 +166,16 @@ pub fn go_call(ctx: ProbeContext) -> u32 {
 fn read_chain(layout: &GoLayout, transport_request: u64, record: &mut GoCall) {
     let Some(request) = field(transport_request, 0) else { return };
     let Some(mut context) = field(request.wrapping_add(8), layout.request_ctx) else { return };
+    // SAFETY: helper without arguments.
+    let task = unsafe { bpf_get_current_task_btf() } as u64;
+    let mm: u64 = typed(task, kernel!(task_mm));
+    let start: u64 = typed(mm, kernel!(mm_start_code));
+    let end = typed::<u64>(mm, kernel!(mm_end_data)) + BSS;
     for slot in 0..CTX_CHAIN {
         record.ctx[slot] = context;
-        // The background context is a static value, not on the heap: the chain ends there.
-        if !GO_HEAP.contains(&context) {
+        // The background context is a variable of the program, not on the heap (which Go puts at a
+        // random place since 1.26): the chain ends there.
+        if context == 0 || (start <= context && context < end) {
             record.ctx_whole = 1;
             return;
         }

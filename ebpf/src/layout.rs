@@ -13,6 +13,8 @@ static KERNEL: KernelLayout = KernelLayout {
     task_comm: 0,
     signal_live: 0,
     mm_exe_file: 0,
+    mm_start_code: 0,
+    mm_end_data: 0,
     files_fdt: 0,
     fdt_max_fds: 0,
     fdt_fd: 0,

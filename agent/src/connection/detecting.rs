@@ -80,6 +80,9 @@ impl Detecting {
             return self.unseen(dir, piece);
         };
         let way = &mut self.ways[dir.index()];
+        if mark.first && !way.origin {
+            *way = Way::default();
+        }
         if way.bytes.is_empty() && !(way.proxied && way.origin) {
             if !origin && !mark.first {
                 return Found::Passed(Reason::JoinedMidMessage);

@@ -128,6 +128,7 @@ impl ConnectionEnd {
             requests: known.requests,
             redact_query: cx.settings.redact_query,
             joined: known.joined,
+            answered: self.streams[known.requests.other().index()].ordinal,
         };
         self.phase = Phase::Speaking((known.entry.open)(options));
         cx.place(dir, mark.offset, known.front, Place::Proxy);

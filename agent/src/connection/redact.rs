@@ -50,7 +50,7 @@ impl Redactor {
         let mut places = Vec::new();
         self.connections
             .push_placed(input, &mut Vec::new(), Some(&mut places));
-        cover_tail(&mut segment.tail);
+        cover_but_lines(&mut segment.tail);
         let mut original = payload.to_vec();
         payload.fill(COVER);
         let dir = if segment.dir == DIR_TX {
@@ -87,12 +87,11 @@ impl Lines {
     fn redact(&mut self, placed: &Placed, bytes: &mut [u8]) {
         let before = self.place.replace(placed.place);
         match placed.place {
-            Place::Head => {
-                if before != Some(Place::Head) {
-                    self.scrub.restart();
-                }
+            Place::HeadStart => {
+                self.scrub.restart();
                 self.scrub.scrub(bytes);
             }
+            Place::Head => self.scrub.scrub(bytes),
             Place::Trailer => {
                 if before != Some(Place::Trailer) {
                     self.scrub.restart_in_lines();
@@ -106,7 +105,7 @@ impl Lines {
                     .filter(|b| !kept(**b))
                     .for_each(|b| *b = COVER);
             }
-            Place::Tail => cover_tail(bytes),
+            Place::Lines => cover_but_lines(bytes),
             // Addresses only; what follows them may be anything.
             Place::Proxy => {
                 let kept = ADDRESSES.saturating_sub(placed.offset);
@@ -119,7 +118,7 @@ impl Lines {
 }
 
 /// Keeps what may be part of a last chunk: line breaks, and a zero that starts a line.
-fn cover_tail(bytes: &mut [u8]) {
+fn cover_but_lines(bytes: &mut [u8]) {
     let mut before = b'\n';
     for byte in bytes {
         let this = *byte;

@@ -125,7 +125,7 @@ impl Scrub {
             At::Target => self.authority(bytes),
             At::Key => self.key(bytes),
             At::Name => self.name(bytes),
-            At::Value(Rule::Host) => host(bytes),
+            At::Value(Rule::Host) => self.host(bytes),
             _ => {
                 self.byte(&mut bytes[0]);
                 1
@@ -160,7 +160,9 @@ impl Scrub {
     /// A target that does not start with a slash: covers user info.
     fn authority(&mut self, bytes: &mut [u8]) -> usize {
         let line = position(bytes, b" \r\n");
-        let scheme = bytes[..line.unwrap_or(0)].windows(3).position(|part| part == b"://");
+        let scheme = bytes[..line.unwrap_or(0)]
+            .windows(3)
+            .position(|part| part == b"://");
         let start = scheme.map_or(0, |at| at + 3);
         match line.and_then(|_| position(&bytes[start..], b"/? \r\n")) {
             Some(end) => {
@@ -200,6 +202,19 @@ impl Scrub {
         .max(usize::from(self.at != At::HiddenKey))
     }
 
+    /// User info does not belong there, but comes before the host where somebody put it.
+    fn host(&mut self, bytes: &mut [u8]) -> usize {
+        let Some(end) = position(bytes, b"\r\n") else {
+            self.at = At::Value(Rule::Cover);
+            bytes.fill(COVER);
+            return bytes.len();
+        };
+        if let Some(at) = bytes[..end].iter().rposition(|&b| b == b'@') {
+            bytes[..at].fill(COVER);
+        }
+        end
+    }
+
     fn name(&mut self, bytes: &mut [u8]) -> usize {
         let end = position(bytes, b":\n");
         let part = &bytes[..end.unwrap_or(bytes.len())];
@@ -234,14 +249,6 @@ impl Scrub {
     }
 }
 
-fn host(bytes: &mut [u8]) -> usize {
-    let end = position(bytes, b"\r\n").unwrap_or(bytes.len());
-    if let Some(at) = bytes[..end].iter().rposition(|&b| b == b'@') {
-        bytes[..at].fill(COVER);
-    }
-    end
-}
-
 fn cover_line(bytes: &mut [u8]) {
     bytes
         .iter_mut()
@@ -270,6 +277,11 @@ mod tests {
 
     #[test]
     fn secrets_go_and_what_spans_need_stays() {
+        let host = "GET / HTTP/1.1\r\nHost: secret@h\r\n\r\n";
+        assert_eq!(
+            scrubbed(host, 40),
+            "GET / HTTP/1.1\r\nHost:xxxxxxx@h\r\n\r\n"
+        );
         assert_eq!(
             scrubbed(REQUEST, REQUEST.len()),
             "GET http://xxxxxxxx@h/a?k=xxxxxx&xxxxxx&l=xxxxxx HTTP/1.1\r\nHost: h\r\n\

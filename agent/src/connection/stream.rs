@@ -49,6 +49,8 @@ pub(super) struct Stream {
     pub next: Option<u64>,
     /// It was followed from its first byte on, so its first segment starts there or some were lost.
     pub from_origin: bool,
+    /// Number of the last message seen.
+    pub ordinal: Option<u32>,
     /// Time of the last segment.
     pub last_ns: u64,
     /// See [`Rest`].
@@ -76,11 +78,16 @@ impl Stream {
     /// Compares a segment with what is wanted next.
     pub(super) fn fit(&mut self, segment: &Segment) -> Fit {
         // A stream starts at 0, or at 1 where the SYN is counted.
-        let first = if self.from_origin && segment.offset > 1 { 1 } else { segment.offset };
+        let first = if self.from_origin && segment.offset > 1 {
+            1
+        } else {
+            segment.offset
+        };
         let next = *self.next.get_or_insert(first);
         let len = u64::from(segment.len);
         let known = next.saturating_sub(segment.offset).min(len);
         let starts = segment.flags & (SEGMENT_FIRST | SEGMENT_MORE) == SEGMENT_FIRST;
+        self.ordinal = Some(segment.ordinal);
         self.last_ns = segment.header.ktime_ns;
         Fit {
             mark: Mark {

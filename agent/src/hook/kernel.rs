@@ -139,6 +139,8 @@ fn from_fields(fields: &Fields, tcp_recvmsg: u64) -> Result<KernelLayout, Layout
         task_comm: of("task_struct.comm")?,
         signal_live: of("signal_struct.live")?,
         mm_exe_file: of("mm_struct.exe_file")?,
+        mm_start_code: of("mm_struct.start_code")?,
+        mm_end_data: of("mm_struct.end_data")?,
         files_fdt: of("files_struct.fdt")?,
         fdt_max_fds: of("fdtable.max_fds")?,
         fdt_fd: of("fdtable.fd")?,

@@ -28,12 +28,15 @@ pub fn detect(bytes: &[u8]) -> Verdict {
 /// Only HTTP/1 starts with these bytes, as far as they go.
 pub fn starts_plainly(bytes: &[u8]) -> bool {
     let bytes = &bytes[line_breaks(bytes)..];
-    line::is_plain_start(bytes) || bytes.starts_with(b"HTTP")
+    line::is_plain_start(bytes) || line::response(bytes) != Verdict::No
 }
 
 /// Line breaks in front of a message, which belong to none.
 fn line_breaks(bytes: &[u8]) -> usize {
-    bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(bytes.len())
+    bytes
+        .iter()
+        .position(|b| !matches!(b, b'\r' | b'\n'))
+        .unwrap_or(bytes.len())
 }
 
 /// Where one direction is.
@@ -73,11 +76,19 @@ pub struct Http1 {
     /// The request whose response was presumed complete.
     presumed: Option<Waiting>,
     next_key: u64,
-    /// Number of the message in which the last request bytes came.
+    /// Number of the message at hand in the request direction.
+    current_ordinal: u32,
+    /// Number of the message in which the last bytes of the last request came.
     request_ordinal: u32,
+    /// Number of the message in which the last response bytes came.
+    response_ordinal: Option<u32>,
     /// Ordinal of a response's message minus that of its request's: the same for the life of a
     /// connection, because messages alternate. Proves after a loss which request is answered.
     ordinal_step: Option<u32>,
+    /// What `ordinal_step` has to be if nothing was lost before the first response.
+    expected_step: u32,
+    /// Bytes of a response to no request that still show what the connection speaks.
+    orphan: usize,
     /// Bytes came in the response direction since the last request began.
     heard: bool,
     /// Several requests waited at once on this connection.
@@ -97,8 +108,12 @@ impl Http1 {
             waiting: VecDeque::new(),
             presumed: None,
             next_key: 0,
+            current_ordinal: 0,
             request_ordinal: 0,
+            response_ordinal: options.answered,
             ordinal_step: None,
+            expected_step: 0,
+            orphan: 0,
             heard: false,
             pipelined: false,
             fresh: true,
@@ -116,15 +131,27 @@ impl Http1 {
     }
 
     fn lose_all(&mut self, reason: Reason, events: &mut Vec<Event>) {
-        events.extend(self.waiting.drain(..).map(|waiting| Event::Lost(waiting.key, reason)));
+        events.extend(
+            self.waiting
+                .drain(..)
+                .map(|waiting| Event::Lost(waiting.key, reason)),
+        );
     }
 
     fn lose_front(&mut self, reason: Reason, events: &mut Vec<Event>) {
-        events.extend(self.waiting.pop_front().map(|waiting| Event::Lost(waiting.key, reason)));
+        events.extend(
+            self.waiting
+                .pop_front()
+                .map(|waiting| Event::Lost(waiting.key, reason)),
+        );
     }
 
     fn state(&self, dir: Direction) -> &State {
-        if dir == self.options.requests { &self.request } else { &self.response }
+        if dir == self.options.requests {
+            &self.request
+        } else {
+            &self.response
+        }
     }
 }
 
@@ -137,12 +164,26 @@ impl Protocol for Http1 {
         events: &mut Vec<Event>,
     ) -> Taken {
         if self.opaque.is_some() {
-            Taken { bytes: piece.len(), place: Place::Unknown }
+            Taken {
+                bytes: piece.len(),
+                place: Place::Unknown,
+            }
         } else if dir == self.options.requests {
-            self.request_ordinal = mark.ordinal;
+            let known = std::mem::replace(&mut self.current_ordinal, mark.ordinal) == mark.ordinal;
+            let bytes = matches!(piece, Piece::Bytes(_));
+            if bytes && !known && !mark.first && matches!(self.request, State::Idle) {
+                // A message whose beginning was not seen.
+                self.request = State::Seek(Reason::Gap);
+            }
             self.take_request(mark, piece, events)
         } else {
             self.heard |= !matches!(piece, Piece::Lost { .. });
+            let known = self.response_ordinal.replace(mark.ordinal) == Some(mark.ordinal);
+            let bytes = matches!(piece, Piece::Bytes(_));
+            if bytes && !known && !mark.first && matches!(self.response, State::Idle) {
+                // A message whose beginning was not seen.
+                self.response = State::Seek(Reason::Gap);
+            }
             self.take_response(mark, piece, events)
         }
     }
@@ -199,5 +240,21 @@ impl Protocol for Http1 {
 }
 
 fn all(piece: &Piece<'_>, place: Place) -> Taken {
-    Taken { bytes: piece.len(), place }
+    Taken {
+        bytes: piece.len(),
+        place,
+    }
+}
+
+impl Taken {
+    /// The header block that these bytes are of starts with them.
+    fn starting(self) -> Self {
+        match self.place {
+            Place::Head => Self {
+                place: Place::HeadStart,
+                ..self
+            },
+            _ => self,
+        }
+    }
 }

@@ -107,7 +107,9 @@ impl<'a> Piece<'a> {
 /// What a stretch of bytes was, for redaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A header block (its request or status line and header lines).
+    /// The first bytes of a header block.
+    HeadStart,
+    /// Further bytes of a header block, or line breaks in front of one.
     Head,
     /// Header lines after the last chunk.
     Trailer,
@@ -115,8 +117,9 @@ pub enum Place {
     ChunkLine,
     /// Content.
     Body,
-    /// Chunked content whose framing is lost; only its end matters.
-    Tail,
+    /// Bytes of which only line breaks matter, and the last chunk (chunk extensions, chunked content
+    /// whose framing is lost).
+    Lines,
     /// A PROXY protocol header.
     Proxy,
     /// Not understood.
@@ -131,6 +134,16 @@ pub struct Taken {
     pub bytes: u64,
     /// What they were.
     pub place: Place,
+}
+
+impl Taken {
+    /// So many bytes of this sort.
+    pub fn new(bytes: usize, place: Place) -> Self {
+        Self {
+            bytes: bytes as u64,
+            place,
+        }
+    }
 }
 
 /// When something that a protocol tells happened.
@@ -231,6 +244,8 @@ pub struct Options {
     pub redact_query: bool,
     /// The connection's beginning was not seen.
     pub joined: bool,
+    /// Number of the last message seen in the response direction.
+    pub answered: Option<u32>,
 }
 
 /// One line of the table of protocols.

@@ -71,9 +71,10 @@ impl Default for Pool {
 }
 
 impl Pool {
-    /// A `persistConn` got its writer. The address may have been another connection's before.
+    /// A `persistConn` got its writer. Its first call may be there already: the writer goroutine
+    /// runs some time after it was started. (A call left by an earlier owner of the address is
+    /// replaced by the new one's, or is older than the connection.)
     pub fn writer(&mut self, goid: u64, pconn: u64, at_ns: u64) -> bool {
-        self.calls.remove(&pconn);
         self.writers.insert(goid, pconn, at_ns).is_some()
     }
 
@@ -151,6 +152,14 @@ mod tests {
         assert_eq!(caller(&mut pool, 51, 3, 5), Some(0));
         assert_eq!(caller(&mut pool, 50, 3, 5), Some(7));
         assert_eq!(caller(&mut pool, 50, 3, 9), None);
+    }
+
+    #[test]
+    fn the_first_call_may_come_before_its_writer() {
+        let mut pool = Pool::default();
+        pool.call(0xaa, call(2, 0, 7));
+        pool.writer(50, 0xaa, 3);
+        assert_eq!(caller(&mut pool, 50, 3, 5), Some(7));
     }
 
     #[test]

@@ -27,11 +27,23 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(conn: u64) -> Self {
-        Self { conn, now_ns: 1_000_000_000, offsets: [0, 0], ordinals: [0, 0], last: None, tid: 41 }
+        Self {
+            conn,
+            now_ns: 1_000_000_000,
+            offsets: [0, 0],
+            ordinals: [0, 0],
+            last: None,
+            tid: 41,
+        }
     }
 
     pub fn header(&self) -> Header {
-        Header { ktime_ns: self.now_ns, tgid: TGID, tid: self.tid, ..Header::default() }
+        Header {
+            ktime_ns: self.now_ns,
+            tgid: TGID,
+            tid: self.tid,
+            ..Header::default()
+        }
     }
 
     pub fn tick(&mut self) -> u64 {
@@ -40,7 +52,11 @@ impl Wire {
     }
 
     pub fn open(&self, role: u8) -> Input {
-        let (local_port, peer_port) = if role == ROLE_ACCEPT { (80, 5000) } else { (5000, 80) };
+        let (local_port, peer_port) = if role == ROLE_ACCEPT {
+            (80, 5000)
+        } else {
+            (5000, 80)
+        };
         Input::Open(Open {
             header: self.header(),
             conn: self.conn,
@@ -64,7 +80,13 @@ impl Wire {
         self.ending(dir, captured, len, None)
     }
 
-    pub fn ending(&mut self, dir: Direction, captured: &[u8], len: usize, tail: Option<&[u8; 8]>) -> Input {
+    pub fn ending(
+        &mut self,
+        dir: Direction,
+        captured: &[u8],
+        len: usize,
+        tail: Option<&[u8; 8]>,
+    ) -> Input {
         self.tick();
         let mut flags = 0;
         if self.last != Some(dir) {
@@ -92,18 +114,36 @@ impl Wire {
     }
 
     pub fn short(&self, moved: u32, errno: i32) -> Input {
-        let header = Header { ktime_ns: self.now_ns + 50_000, ..self.header() };
-        Input::Short(Short { header, conn: self.conn, moved, errno: errno as u32 })
+        let header = Header {
+            ktime_ns: self.now_ns + 50_000,
+            ..self.header()
+        };
+        Input::Short(Short {
+            header,
+            conn: self.conn,
+            moved,
+            errno: errno as u32,
+        })
     }
 
     pub fn halt(&mut self, errno: i32) -> Input {
         self.tick();
-        Input::Halt(Halt { header: self.header(), conn: self.conn, errno: errno as u32, pad: 0 })
+        Input::Halt(Halt {
+            header: self.header(),
+            conn: self.conn,
+            errno: errno as u32,
+            pad: 0,
+        })
     }
 
     pub fn close(&mut self, how: u8) -> Input {
         self.tick();
-        Input::Close(Close { header: self.header(), conn: self.conn, how, ..Close::default() })
+        Input::Close(Close {
+            header: self.header(),
+            conn: self.conn,
+            how,
+            ..Close::default()
+        })
     }
 }
 
@@ -119,7 +159,11 @@ impl Rig {
     /// One end that accepted (`Rx`: requests are received) or connected.
     pub fn new(requests: Direction) -> Self {
         let mut rig = Self::bare();
-        let role = if requests == Rx { ROLE_ACCEPT } else { ROLE_CONNECT };
+        let role = if requests == Rx {
+            ROLE_ACCEPT
+        } else {
+            ROLE_CONNECT
+        };
         let open = rig.wire.open(role);
         rig.push(open);
         rig
@@ -139,7 +183,12 @@ impl Rig {
     pub fn bare() -> Self {
         let ledger = Arc::new(Ledger::default());
         let connections = Connections::new(Settings::default(), Arc::clone(&ledger));
-        Self { connections, ledger, out: Vec::new(), wire: Wire::new(7) }
+        Self {
+            connections,
+            ledger,
+            out: Vec::new(),
+            wire: Wire::new(7),
+        }
     }
 
     pub fn push(&mut self, input: Input) {
@@ -265,7 +314,11 @@ pub fn balanced(out: &[Progress], ledger: &Ledger) {
     for stage in [Stage::Connection, Stage::Protocol] {
         let counts = ledger.counts(stage);
         let dropped: u64 = counts.dropped.values().sum();
-        assert_eq!(counts.entered, counts.left + dropped, "{stage:?} {counts:?}");
+        assert_eq!(
+            counts.entered,
+            counts.left + dropped,
+            "{stage:?} {counts:?}"
+        );
     }
     assert_eq!(ledger.left(Stage::Protocol), ended.len() as u64);
 }
@@ -275,7 +328,10 @@ pub fn get(path: &str) -> String {
 }
 
 pub fn ok(body: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 pub fn status(code: u16) -> String {

@@ -19,7 +19,10 @@ pub struct Vector {
 
 pub fn all() -> Vec<Vector> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/http1");
-    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     paths.sort();
     let vectors: Vec<_> = paths.iter().map(|path| read(path)).collect();
     assert!(vectors.len() >= 20);
@@ -30,12 +33,22 @@ fn read(path: &std::path::Path) -> Vector {
     let value: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let step = |step: &Value| {
         // Characters are bytes.
-        let bytes = step[1].as_str().unwrap().chars().map(|c| u8::try_from(c).unwrap()).collect();
+        let bytes = step[1]
+            .as_str()
+            .unwrap()
+            .chars()
+            .map(|c| u8::try_from(c).unwrap())
+            .collect();
         (step[0].as_str().unwrap().to_owned(), bytes)
     };
     Vector {
         name: path.file_stem().unwrap().to_string_lossy().into_owned(),
-        steps: value["steps"].as_array().unwrap().iter().map(step).collect(),
+        steps: value["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(step)
+            .collect(),
         expect: value["expect"].as_array().unwrap().clone(),
     }
 }
@@ -46,7 +59,11 @@ impl Vector {
         let mut inputs = Vec::new();
         for (who, bytes) in &self.steps {
             let from_client = who.starts_with('c');
-            let dir = if from_client { requests } else { requests.other() };
+            let dir = if from_client {
+                requests
+            } else {
+                requests.other()
+            };
             if !who.ends_with("-eof") {
                 inputs.extend(bytes.chunks(size).map(|piece| rig.wire.segment(dir, piece)));
             } else if dir == Tx {
@@ -59,7 +76,12 @@ impl Vector {
         inputs
     }
 
-    pub fn run(&self, requests: Direction, inputs: impl IntoIterator<Item = Input>, mut rig: Rig) -> Rig {
+    pub fn run(
+        &self,
+        requests: Direction,
+        inputs: impl IntoIterator<Item = Input>,
+        mut rig: Rig,
+    ) -> Rig {
         for input in inputs {
             rig.push(input);
         }
@@ -75,10 +97,17 @@ impl Vector {
         let begins = rig.begins();
         assert_eq!(begins.len(), self.expect.len(), "{} {how}", self.name);
         for (begin, expect) in begins.iter().zip(&self.expect) {
-            let end = *ends(&rig.out).iter().find(|end| end.id == begin.id).unwrap();
+            let end = *ends(&rig.out)
+                .iter()
+                .find(|end| end.id == begin.id)
+                .unwrap();
             let told = describe(begin, end);
             for (key, value) in expect.as_object().unwrap() {
-                assert_eq!(&told[key], value, "{} {how} {} {key}", self.name, begin.request.path);
+                assert_eq!(
+                    &told[key], value,
+                    "{} {how} {} {key}",
+                    self.name, begin.request.path
+                );
             }
             assert!(begin.start_ns <= begin.head_ns && begin.head_ns <= end.end_ns);
         }
@@ -106,7 +135,11 @@ pub fn describe(begin: &Begin, end: &End) -> Value {
 }
 
 fn rig(requests: Direction) -> Rig {
-    if requests == Rx { Rig::server() } else { Rig::client() }
+    if requests == Rx {
+        Rig::server()
+    } else {
+        Rig::client()
+    }
 }
 
 #[test]
@@ -127,7 +160,13 @@ fn whole_and_in_pieces_of_any_size_they_tell_the_same() {
 fn with_a_hole_nobody_gets_another_ones_status() {
     let mut holes = 0;
     for vector in all() {
-        for (requests, size) in [(Rx, usize::MAX), (Tx, usize::MAX), (Rx, 9), (Tx, 9), (Rx, 1)] {
+        for (requests, size) in [
+            (Rx, usize::MAX),
+            (Tx, usize::MAX),
+            (Rx, 9),
+            (Tx, 9),
+            (Rx, 1),
+        ] {
             let count = vector.inputs(requests, size, &mut rig(requests)).len();
             for (from, lost) in (0..count).flat_map(|from| (1..4).map(move |lost| (from, lost))) {
                 let mut rig = rig(requests);
@@ -136,7 +175,10 @@ fn with_a_hole_nobody_gets_another_ones_status() {
                 let hole = from..(from + lost).min(inputs.len());
                 inputs.drain(hole);
                 inputs.push(done);
-                if !inputs.iter().any(|input| matches!(input, Input::Segment(..))) {
+                if !inputs
+                    .iter()
+                    .any(|input| matches!(input, Input::Segment(..)))
+                {
                     continue;
                 }
                 holes += 1;
@@ -148,9 +190,15 @@ fn with_a_hole_nobody_gets_another_ones_status() {
                         expect["path"] == told["path"]
                             && (expect["host"].is_null() || expect["host"] == told["host"])
                     };
-                    let Some(expect) = vector.expect.iter().find(same) else { continue };
+                    let Some(expect) = vector.expect.iter().find(same) else {
+                        continue;
+                    };
                     let right = told["status"] == expect["status"] || told["status"].is_null();
-                    assert!(right, "{} {requests:?} {size} {from}+{lost}: {told}", vector.name);
+                    assert!(
+                        right,
+                        "{} {requests:?} {size} {from}+{lost}: {told}",
+                        vector.name
+                    );
                 }
             }
         }

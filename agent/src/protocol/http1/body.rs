@@ -61,7 +61,10 @@ impl Body {
             Framing::Chunked => Reader::Chunked(Chunked::default()),
             Framing::Close => Reader::Close,
         };
-        Some(Self { reader, moved: Some(0) })
+        Some(Self {
+            reader,
+            moved: Some(0),
+        })
     }
 
     /// Content bytes so far, without chunk framing; `None` where that got lost.
@@ -102,7 +105,7 @@ impl Body {
     pub fn take(&mut self, piece: Piece<'_>) -> (u64, Place, Progress) {
         let place = match &self.reader {
             Reader::Chunked(chunked) => chunked.place(),
-            Reader::Tail(_) => Place::Tail,
+            Reader::Tail(_) => Place::Lines,
             Reader::Length(_) | Reader::Close => Place::Body,
         };
         let (n, progress) = match piece {
@@ -258,16 +261,38 @@ mod tests {
     fn a_length_is_counted_down_over_bytes_skips_and_losses() {
         let mut body = body(Framing::Length(100));
         assert_eq!(body.take(Piece::Bytes(&[b'a'; 10])).2, Progress::More);
-        assert_eq!(body.take(Piece::Skip { len: 60, tail: None }), (60, Place::Body, Progress::More));
-        assert_eq!(body.take(Piece::Lost { len: 10, reason: Reason::Gap }).2, Progress::More);
-        assert_eq!(body.take(Piece::Skip { len: 30, tail: None }), (20, Place::Body, Progress::End));
+        assert_eq!(
+            body.take(Piece::Skip {
+                len: 60,
+                tail: None
+            }),
+            (60, Place::Body, Progress::More)
+        );
+        assert_eq!(
+            body.take(Piece::Lost {
+                len: 10,
+                reason: Reason::Gap
+            })
+            .2,
+            Progress::More
+        );
+        assert_eq!(
+            body.take(Piece::Skip {
+                len: 30,
+                tail: None
+            }),
+            (20, Place::Body, Progress::End)
+        );
         assert_eq!(body.moved(), Some(100));
     }
 
     #[test]
     fn a_length_whose_last_byte_was_lost_has_no_known_end() {
         let mut body = body(Framing::Length(10));
-        let lost = Piece::Lost { len: 30, reason: Reason::Gap };
+        let lost = Piece::Lost {
+            len: 30,
+            reason: Reason::Gap,
+        };
         assert_eq!(body.take(lost), (10, Place::Body, Progress::EndLost));
     }
 
@@ -279,7 +304,14 @@ mod tests {
             let (n, ..) = body.take(Piece::Bytes(bytes));
             bytes = &bytes[n as usize..];
         }
-        assert_eq!(body.take(Piece::Skip { len: 14, tail: None }).2, Progress::More);
+        assert_eq!(
+            body.take(Piece::Skip {
+                len: 14,
+                tail: None
+            })
+            .2,
+            Progress::More
+        );
         assert_eq!(body.moved(), Some(16));
         let (n, place, _) = body.take(Piece::Bytes(b"\r\n0\r\n\r\n"));
         assert_eq!((n, place), (5, Place::ChunkLine));
@@ -289,10 +321,16 @@ mod tests {
     #[test]
     fn an_unseen_chunk_size_leaves_the_tail() {
         let mut body = body(Framing::Chunked);
-        let tail = |text: &[u8; 8]| Piece::Skip { len: 500, tail: Some(*text) };
+        let tail = |text: &[u8; 8]| Piece::Skip {
+            len: 500,
+            tail: Some(*text),
+        };
         assert_eq!(body.take(tail(b"abcdef\r\n")).2, Progress::More);
         assert_eq!(body.moved(), None);
-        assert_eq!(body.take(Piece::Bytes(b"0\r\n\r\n")).2, Progress::PresumedEnd);
+        assert_eq!(
+            body.take(Piece::Bytes(b"0\r\n\r\n")).2,
+            Progress::PresumedEnd
+        );
         body.resume();
         assert_eq!(body.take(tail(b"a\r\n0\r\n\r\n")).2, Progress::PresumedEnd);
         assert_eq!(body.ends_with_stream(), Some(true));

@@ -49,7 +49,8 @@ impl Chunked {
     pub fn place(&self) -> Place {
         match self.0 {
             At::Size { .. } | At::DataEnd => Place::ChunkLine,
-            At::Extension { .. } | At::Data(_) => Place::Body,
+            At::Extension { .. } => Place::Lines,
+            At::Data(_) => Place::Body,
             At::Trailer { .. } => Place::Trailer,
         }
     }
@@ -98,9 +99,18 @@ impl Chunked {
             }
             (At::Trailer { empty: true, .. }, b'\n') => return Run::End,
             (At::Trailer { len, .. }, _) if len >= MAX_TRAILERS => None,
-            (At::Trailer { len, .. }, b'\n') => Some(At::Trailer { empty: true, len: len + 1 }),
-            (At::Trailer { empty, len }, b'\r') => Some(At::Trailer { empty, len: len + 1 }),
-            (At::Trailer { len, .. }, _) => Some(At::Trailer { empty: false, len: len + 1 }),
+            (At::Trailer { len, .. }, b'\n') => Some(At::Trailer {
+                empty: true,
+                len: len + 1,
+            }),
+            (At::Trailer { empty, len }, b'\r') => Some(At::Trailer {
+                empty,
+                len: len + 1,
+            }),
+            (At::Trailer { len, .. }, _) => Some(At::Trailer {
+                empty: false,
+                len: len + 1,
+            }),
             (At::Extension { .. } | At::Data(_), _) => None,
         };
         match next {
@@ -122,14 +132,20 @@ fn step_size(size: u64, digits: u8, byte: u8) -> Option<At> {
             let digit = char::from(byte).to_digit(16)?;
             let size = size.checked_mul(16)?.checked_add(u64::from(digit))?;
             // Leading zeros are legal; 32 of them are a joke.
-            (digits < 32).then_some(At::Size { size, digits: digits + 1 })
+            (digits < 32).then_some(At::Size {
+                size,
+                digits: digits + 1,
+            })
         }
     }
 }
 
 fn after_size(size: u64) -> At {
     match size {
-        0 => At::Trailer { empty: true, len: 0 },
+        0 => At::Trailer {
+            empty: true,
+            len: 0,
+        },
         size => At::Data(size),
     }
 }
@@ -166,17 +182,28 @@ mod tests {
 
     #[test]
     fn the_end_is_found_at_any_split() {
-        let body = b"5\r\nhello\r\n1A;name=\"v\"\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nX: y\r\n\r\n";
+        let body =
+            b"5\r\nhello\r\n1A;name=\"v\"\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nX: y\r\n\r\n";
         let with_more = [&body[..], b"HTTP/1.1"].concat();
         for step in 1..with_more.len() {
-            assert_eq!(feed(&with_more, step), (body.len(), 31, Run::End), "step {step}");
+            assert_eq!(
+                feed(&with_more, step),
+                (body.len(), 31, Run::End),
+                "step {step}"
+            );
         }
     }
 
     #[test]
     fn bare_line_feeds_pass_and_nonsense_does_not() {
         assert_eq!(feed(b"1\na\n0\n\n", 3).2, Run::End);
-        for body in [&b"\r\n"[..], b"x\r\n", b"1\r\nab\r\n", b"fffffffffffffffff\r\n", b"-1\r\n"] {
+        for body in [
+            &b"\r\n"[..],
+            b"x\r\n",
+            b"1\r\nab\r\n",
+            b"fffffffffffffffff\r\n",
+            b"-1\r\n",
+        ] {
             assert_eq!(feed(body, 1).2, Run::Broken, "{}", body.escape_ascii());
         }
         let long = [b"1;".as_slice(), &[b'a'; MAX_EXTENSION as usize + 2]].concat();

@@ -53,12 +53,23 @@ pub enum Collected<'a> {
 impl HeadBuffer {
     /// Starts empty.
     pub fn new(start: Mark, tentative: bool) -> Self {
-        Self { bytes: Vec::new(), line_start: 0, line_checked: false, start, tentative }
+        Self {
+            bytes: Vec::new(),
+            line_start: 0,
+            line_checked: false,
+            start,
+            tentative,
+        }
     }
 
     /// Bytes held.
     pub fn held(&self) -> usize {
         self.bytes.capacity()
+    }
+
+    /// The first line was seen and will do.
+    pub fn is_sure(&self) -> bool {
+        self.line_checked
     }
 
     /// The bytes held are surely those of a header block.
@@ -303,7 +314,11 @@ impl Fields {
     }
 
     fn transfer_encoding(&mut self, value: &[u8]) {
-        let last = value.rsplit(|&b| b == b',').next().unwrap_or_default().trim_ascii();
+        let last = value
+            .rsplit(|&b| b == b',')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
         if last.eq_ignore_ascii_case(b"identity") {
             return;
         }
@@ -318,7 +333,11 @@ impl Fields {
             return Ok(());
         }
         let mut names = lines.map(|line| {
-            let name = line.split(|&b| b == b':').next().unwrap_or_default().trim_ascii();
+            let name = line
+                .split(|&b| b == b':')
+                .next()
+                .unwrap_or_default()
+                .trim_ascii();
             name.to_ascii_lowercase()
         });
         let framing = |name: &Vec<u8>| name == b"content-length" || name == b"transfer-encoding";

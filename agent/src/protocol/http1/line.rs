@@ -5,6 +5,9 @@ use crate::protocol::{DETECT_BYTES, Verdict};
 /// Longest method that is believed.
 pub const MAX_METHOD: usize = 32;
 
+/// Bytes that tell a response: version and status.
+pub const STATUS_BYTES: usize = 12;
+
 const STATUS_LINE: &[u8] = b"HTTP/1.";
 
 /// Tells a request or a response by the first bytes of its first line (leading line breaks are
@@ -39,7 +42,11 @@ pub fn response(bytes: &[u8]) -> Verdict {
 pub fn request(bytes: &[u8]) -> Verdict {
     let window = &bytes[..bytes.len().min(MAX_METHOD + 1)];
     let Some(space) = window.iter().position(|&b| !is_token(b)) else {
-        return if bytes.len() > MAX_METHOD { Verdict::No } else { Verdict::Maybe };
+        return if bytes.len() > MAX_METHOD {
+            Verdict::No
+        } else {
+            Verdict::Maybe
+        };
     };
     if space == 0 || bytes[space] != b' ' {
         return Verdict::No;
@@ -84,7 +91,9 @@ pub fn is_plain_start(bytes: &[u8]) -> bool {
         Some(rest) => {
             is_known(method)
                 && (method == b"CONNECT"
-                    || rest.first().is_none_or(|&b| matches!(b, b'/' | b'*' | b'h' | b'H')))
+                    || rest
+                        .first()
+                        .is_none_or(|&b| matches!(b, b'/' | b'*' | b'h' | b'H')))
         }
     }
 }
@@ -103,9 +112,18 @@ mod tests {
 
     #[test]
     fn every_beginning_of_a_first_line_may_be_one() {
-        for line in ["GET /a?b=c HTTP/1.1\r\n", "PROPFIND * HTTP/1.0\n", "CONNECT a:1 HTTP/1.1\r\n"] {
+        for line in [
+            "GET /a?b=c HTTP/1.1\r\n",
+            "PROPFIND * HTTP/1.0\n",
+            "CONNECT a:1 HTTP/1.1\r\n",
+        ] {
             for end in 1..line.len() {
-                assert_eq!(classify(&line.as_bytes()[..end]), Verdict::Maybe, "{:?}", &line[..end]);
+                assert_eq!(
+                    classify(&line.as_bytes()[..end]),
+                    Verdict::Maybe,
+                    "{:?}",
+                    &line[..end]
+                );
             }
             assert_eq!(classify(line.as_bytes()), Verdict::Request);
         }

@@ -21,7 +21,11 @@ impl Http1 {
                 Piece::Lost { .. } => false,
             };
             body.resume();
-            self.request = if goes_on { State::Body(body) } else { State::Idle };
+            self.request = if goes_on {
+                State::Body(body)
+            } else {
+                State::Idle
+            };
         }
         match (&mut self.request, piece) {
             (State::Seek(_), Piece::Bytes(bytes)) if mark.first => {
@@ -33,10 +37,19 @@ impl Http1 {
             }
             (State::Seek(_), _) => all(&piece, Place::Unknown),
             (State::Idle, Piece::Bytes(bytes)) => self.request_starts(mark, bytes, false, events),
-            (State::Idle, Piece::Skip { .. }) => Taken { bytes: 0, place: Place::Unknown },
+            (State::Idle, Piece::Skip { .. }) => Taken::new(0, Place::Unknown),
             (State::Idle, Piece::Lost { reason, .. }) => {
                 self.request_gap(reason, events);
                 all(&piece, Place::Unknown)
+            }
+            // What began as a request line stopped, and something else begins.
+            (State::Head(buffer), Piece::Bytes(bytes))
+                if mark.first && !buffer.is_sure() && line::request(bytes) != Verdict::No =>
+            {
+                if !buffer.tentative {
+                    events.push(Event::Missed(Reason::ParseError));
+                }
+                self.request_starts(mark, bytes, true, events)
             }
             (State::Head(_), Piece::Bytes(bytes)) => self.request_head(bytes, events),
             (State::Head(buffer), Piece::Skip { .. } | Piece::Lost { .. }) => {
@@ -52,6 +65,7 @@ impl Http1 {
             }
             (State::Body(body), _) => {
                 let (bytes, place, progress) = body.take(piece);
+                self.request_ordinal = self.current_ordinal;
                 events.push(Event::RequestBody(self.next_key, body.moved()));
                 match progress {
                     Progress::More => {}
@@ -85,9 +99,12 @@ impl Http1 {
     ) -> Taken {
         let front = line_breaks(bytes);
         if front == bytes.len() {
-            return Taken { bytes: front as u64, place: Place::Head };
+            return Taken::new(front, Place::Head);
         }
-        let start = Mark { offset: mark.offset.saturating_add(front as u64), ..mark };
+        let start = Mark {
+            offset: mark.offset.saturating_add(front as u64),
+            ..mark
+        };
         let before = match std::mem::replace(
             &mut self.request,
             State::Head(HeadBuffer::new(start, tentative)),
@@ -95,7 +112,7 @@ impl Http1 {
             State::Seek(reason) => reason,
             _ => Reason::ParseError,
         };
-        let mut taken = self.request_head(&bytes[front..], events);
+        let mut taken = self.request_head(&bytes[front..], events).starting();
         taken.bytes += front as u64;
         if let (State::Seek(reason), true) = (&mut self.request, tentative) {
             *reason = before;
@@ -105,20 +122,20 @@ impl Http1 {
 
     fn request_head(&mut self, bytes: &[u8], events: &mut Vec<Event>) -> Taken {
         let State::Head(buffer) = &mut self.request else {
-            return Taken { bytes: bytes.len() as u64, place: Place::Unknown };
+            return Taken::new(bytes.len(), Place::Unknown);
         };
         let (start, tentative) = (buffer.start, buffer.tentative);
         let mut refuse = |reason: Reason, place: Place| {
             if !tentative || place == Place::Head {
                 events.push(Event::Missed(reason));
             }
-            (State::Seek(reason), Taken { bytes: bytes.len() as u64, place })
+            (State::Seek(reason), Taken::new(bytes.len(), place))
         };
         let (state, taken) = match buffer.push(bytes, head::is_request) {
             Collected::More => {
                 let sure = !tentative || buffer.is_plain();
                 let place = if sure { Place::Head } else { Place::Unknown };
-                return Taken { bytes: bytes.len() as u64, place };
+                return Taken::new(bytes.len(), place);
             }
             Collected::Foreign => refuse(Reason::ParseError, Place::Unknown),
             Collected::TooLong => refuse(Reason::OverLimit, Place::Head),
@@ -127,7 +144,7 @@ impl Http1 {
                 Ok(parsed) => {
                     drop(block);
                     self.begin(start, parsed, events);
-                    return Taken { bytes: n as u64, place: Place::Head };
+                    return Taken::new(n, Place::Head);
                 }
             },
         };
@@ -144,6 +161,11 @@ impl Http1 {
             self.flip(events);
         }
         self.fresh = false;
+        self.request_ordinal = self.current_ordinal;
+        // Ordinals count from 1: with nothing seen before, the kernel's first message is this one.
+        self.expected_step = self.response_ordinal.map_or(0, |answered| {
+            answered.wrapping_add(1).wrapping_sub(self.request_ordinal)
+        });
         self.heard = false;
         self.next_key += 1;
         let key = self.next_key;
@@ -156,7 +178,11 @@ impl Http1 {
         self.pipelined |= self.waiting.len() > 1;
         let body = Body::new(parsed.framing);
         self.request = body.map_or(State::Idle, State::Body);
-        events.push(Event::Request { key, head: Box::new(parsed.head), start });
+        events.push(Event::Request {
+            key,
+            head: Box::new(parsed.head),
+            start,
+        });
         events.push(Event::RequestBody(key, Some(0)));
     }
 

@@ -21,7 +21,7 @@ impl Http1 {
         match (&mut self.response, piece) {
             (State::Seek(_), _) => self.seek_response(mark, piece, events),
             (State::Idle, Piece::Bytes(bytes)) => self.response_starts(mark, bytes, events),
-            (State::Idle, Piece::Skip { .. }) => Taken { bytes: 0, place: Place::Unknown },
+            (State::Idle, Piece::Skip { .. }) => Taken::new(0, Place::Unknown),
             (State::Idle, Piece::Lost { reason, .. }) => {
                 self.response = State::Seek(reason);
                 all(&piece, Place::Unknown)
@@ -95,14 +95,20 @@ impl Http1 {
         let State::Seek(reason) = self.response else {
             return all(&piece, Place::Unknown);
         };
+        let orphan = std::mem::take(&mut self.orphan);
         match piece {
+            Piece::Bytes(bytes) if orphan > 0 && !mark.first => {
+                let n = orphan.min(bytes.len());
+                self.orphan = orphan - n;
+                return Taken::new(n, Place::Head);
+            }
             Piece::Lost { .. } => {}
             _ if self.waiting.is_empty() => {}
             Piece::Bytes(bytes) if mark.first && line::response(bytes) != Verdict::No => {
                 self.realign(mark, reason, events);
                 if !self.waiting.is_empty() {
                     self.response = State::Head(HeadBuffer::new(mark, true));
-                    return self.response_head(bytes, events);
+                    return self.response_head(bytes, events).starting();
                 }
             }
             // The start of a response was not seen.
@@ -115,7 +121,7 @@ impl Http1 {
     /// the last request; what waited before that one was answered in the hole.
     fn realign(&mut self, mark: Mark, reason: Reason, events: &mut Vec<Event>) {
         // Requests may be missing after the last one.
-        let sure = !matches!(self.request, State::Seek(_));
+        let sure = !matches!(self.request, State::Seek(_) | State::Head(_));
         let step = mark.ordinal.wrapping_sub(self.request_ordinal);
         let follows = sure && self.ordinal_step == Some(step);
         let keep = match self.waiting.back() {
@@ -130,7 +136,7 @@ impl Http1 {
     fn response_starts(&mut self, mark: Mark, bytes: &[u8], events: &mut Vec<Event>) -> Taken {
         let front = line_breaks(bytes);
         if front == bytes.len() {
-            return Taken { bytes: front as u64, place: Place::Head };
+            return Taken::new(front, Place::Head);
         }
         if self.waiting.is_empty() {
             let mut reason = Reason::ParseError;
@@ -139,27 +145,41 @@ impl Http1 {
                 reason = Reason::JoinedMidMessage;
             }
             self.response = State::Seek(reason);
-            return Taken { bytes: bytes.len() as u64, place: Place::Unknown };
+            if line::response(&bytes[front..]) == Verdict::No {
+                return Taken::new(bytes.len(), Place::Unknown);
+            }
+            let status = (front + line::STATUS_BYTES).min(bytes.len());
+            self.orphan = front + line::STATUS_BYTES - status;
+            return Taken::new(status, Place::HeadStart);
         }
         if mark.first && self.ordinal_step.is_none() {
-            self.ordinal_step = Some(mark.ordinal.wrapping_sub(self.request_ordinal));
+            let step = mark.ordinal.wrapping_sub(self.request_ordinal);
+            // Offsets cannot tell yet whether a response was lost before.
+            if self.options.joined && self.expected_step != step {
+                self.response = State::Seek(Reason::Gap);
+                return self.seek_response(mark, Piece::Bytes(bytes), events);
+            }
+            self.ordinal_step = Some(step);
         }
         self.response = State::Head(HeadBuffer::new(mark, false));
-        let mut taken = self.response_head(&bytes[front..], events);
+        let mut taken = self.response_head(&bytes[front..], events).starting();
         taken.bytes += front as u64;
         taken
     }
 
     fn response_head(&mut self, bytes: &[u8], events: &mut Vec<Event>) -> Taken {
         let State::Head(buffer) = &mut self.response else {
-            return Taken { bytes: bytes.len() as u64, place: Place::Unknown };
+            return Taken::new(bytes.len(), Place::Unknown);
         };
-        let whole = Taken { bytes: bytes.len() as u64, place: Place::Head };
+        let whole = Taken::new(bytes.len(), Place::Head);
         match buffer.push(bytes, head::is_response) {
             Collected::More => whole,
             Collected::Foreign => {
                 self.lose_response(Reason::ParseError, events);
-                Taken { place: Place::Unknown, ..whole }
+                Taken {
+                    place: Place::Unknown,
+                    ..whole
+                }
             }
             Collected::TooLong => {
                 self.lose_response(Reason::OverLimit, events);
@@ -170,7 +190,7 @@ impl Http1 {
                     Ok((status, framing)) => self.answer(status, framing, events),
                     Err(head::Broken) => self.lose_response(Reason::ParseError, events),
                 }
-                Taken { bytes: n as u64, place: Place::Head }
+                Taken::new(n, Place::Head)
             }
         }
     }
@@ -208,12 +228,19 @@ impl Http1 {
     ) {
         self.response = State::Idle;
         if let Some(front) = self.waiting.pop_front() {
-            events.push(Event::Complete { key: front.key, when, presumed, incomplete });
+            events.push(Event::Complete {
+                key: front.key,
+                when,
+                presumed,
+                incomplete,
+            });
         }
     }
 
     pub(super) fn finish_response(&mut self, events: &mut Vec<Event>) {
-        let State::Body(body) = &self.response else { return };
+        let State::Body(body) = &self.response else {
+            return;
+        };
         match body.ends_with_stream() {
             Some(true) => self.complete(When::Now, false, None, events),
             Some(false) => {}

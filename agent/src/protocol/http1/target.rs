@@ -23,7 +23,11 @@ pub struct Target {
 /// Takes a target in any of its four forms apart (RFC 9112, 3.2).
 pub fn parse(method: &str, target: &str, redact_query: bool) -> Target {
     if method == "CONNECT" {
-        return Target { path: String::new(), query: None, host: Some(host(target)) };
+        return Target {
+            path: String::new(),
+            query: None,
+            host: Some(host(target)),
+        };
     }
     let (authority, rest) = match target.split_once("://") {
         Some((scheme, rest)) if is_scheme(scheme) => {
@@ -40,7 +44,13 @@ pub fn parse(method: &str, target: &str, redact_query: bool) -> Target {
     let path = if path.is_empty() { "/" } else { path };
     Target {
         path: cut(path, MAX_PATH).to_owned(),
-        query: query.map(|query| if redact_query { redact(query) } else { cut(query, MAX_QUERY).to_owned() }),
+        query: query.map(|query| {
+            if redact_query {
+                redact(query)
+            } else {
+                cut(query, MAX_QUERY).to_owned()
+            }
+        }),
         host: authority,
     }
 }
@@ -74,7 +84,8 @@ fn redact(query: &str) -> String {
 }
 
 fn is_scheme(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+    text.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
@@ -104,19 +115,31 @@ mod tests {
     fn every_form_of_target_is_taken_apart() {
         assert_eq!(parts("GET", "/a/b"), ("/a/b".into(), None, None));
         assert_eq!(parts("OPTIONS", "*"), ("*".into(), None, None));
-        assert_eq!(parts("CONNECT", "u:p@db:443"), (String::new(), None, some("db:443")));
+        assert_eq!(
+            parts("CONNECT", "u:p@db:443"),
+            (String::new(), None, some("db:443"))
+        );
         assert_eq!(
             parts("GET", "http://user:secret@h:81/x?k=v"),
             ("/x".into(), some("k=REDACTED"), some("h:81"))
         );
-        assert_eq!(parts("GET", "http://h?k=v"), ("/".into(), some("k=REDACTED"), some("h")));
-        assert_eq!(parts("GET", "/r?to=http://h/@"), ("/r".into(), some("to=REDACTED"), None));
+        assert_eq!(
+            parts("GET", "http://h?k=v"),
+            ("/".into(), some("k=REDACTED"), some("h"))
+        );
+        assert_eq!(
+            parts("GET", "/r?to=http://h/@"),
+            ("/r".into(), some("to=REDACTED"), None)
+        );
     }
 
     #[test]
     fn queries_keep_their_keys_and_no_value() {
         let query = |q: &str| parts("GET", &format!("/?{q}")).1.unwrap();
-        assert_eq!(query("a=1&b=&token&c=x=y"), "a=REDACTED&b=REDACTED&REDACTED&c=REDACTED");
+        assert_eq!(
+            query("a=1&b=&token&c=x=y"),
+            "a=REDACTED&b=REDACTED&REDACTED&c=REDACTED"
+        );
         assert_eq!(query("a=1"), query("a=much+longer+value"));
         assert_eq!(query(""), "");
         assert!(query(&"k=v&".repeat(9000)).len() <= MAX_QUERY);
@@ -125,6 +148,9 @@ mod tests {
 
     #[test]
     fn long_parts_are_cut_at_characters() {
-        assert_eq!(parts("GET", &format!("/{}", "é".repeat(9000))).0.len(), MAX_PATH - 1);
+        assert_eq!(
+            parts("GET", &format!("/{}", "é".repeat(9000))).0.len(),
+            MAX_PATH - 1
+        );
     }
 }

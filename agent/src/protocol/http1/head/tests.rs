@@ -58,10 +58,26 @@ fn the_longest_block_is_whole_and_one_byte_more_is_not() {
 #[test]
 fn lengths_that_contradict_are_refused() {
     assert_eq!(post("Content-Length: 5\r\n"), Ok(Framing::Length(5)));
-    assert_eq!(post("content-LENGTH: 5\r\nContent-Length: 5\r\n"), Ok(Framing::Length(5)));
+    assert_eq!(
+        post("content-LENGTH: 5\r\nContent-Length: 5\r\n"),
+        Ok(Framing::Length(5))
+    );
     assert_eq!(post("Content-Length: 0\r\n"), Ok(Framing::Empty));
-    for bad in ["5\r\nContent-Length: 6", "5, 6", "-1", "+5", "0x5", "", "5 5", "99999999999999999999"] {
-        assert_eq!(post(&format!("Content-Length: {bad}\r\n")), Err(Broken), "{bad}");
+    for bad in [
+        "5\r\nContent-Length: 6",
+        "5, 6",
+        "-1",
+        "+5",
+        "0x5",
+        "",
+        "5 5",
+        "99999999999999999999",
+    ] {
+        assert_eq!(
+            post(&format!("Content-Length: {bad}\r\n")),
+            Err(Broken),
+            "{bad}"
+        );
     }
     assert_eq!(post("Content-Length : 5\r\n"), Err(Broken));
 }
@@ -69,7 +85,10 @@ fn lengths_that_contradict_are_refused() {
 #[test]
 fn chunked_wins_over_a_length() {
     assert_eq!(post("Transfer-Encoding: chunked\r\n"), Ok(Framing::Chunked));
-    assert_eq!(post("Content-Length: 9\r\nTransfer-Encoding: gzip, Chunked\r\n"), Ok(Framing::Chunked));
+    assert_eq!(
+        post("Content-Length: 9\r\nTransfer-Encoding: gzip, Chunked\r\n"),
+        Ok(Framing::Chunked)
+    );
     assert_eq!(post("Transfer-Encoding: chunked, gzip\r\n"), Err(Broken));
     let (_, framing) = response(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n").unwrap();
     assert_eq!(framing, Framing::Close);
@@ -105,8 +124,14 @@ fn many_headers_and_many_traceparents_are_bounded() {
     let lines = "traceparent: x\r\n".repeat(3000);
     let block = format!("GET / HTTP/1.0\r\n{lines}Host: h\r\n\r\n");
     let head = request(block.as_bytes(), true).unwrap().head;
-    assert_eq!((head.traceparent.len(), head.host.as_deref()), (MAX_TRACEPARENT, Some("h")));
+    assert_eq!(
+        (head.traceparent.len(), head.host.as_deref()),
+        (MAX_TRACEPARENT, Some("h"))
+    );
     let state = format!("tracestate: {}\r\n", "a".repeat(MAX_TRACESTATE));
     let block = format!("GET / HTTP/1.0\r\n{state}{state}\r\n");
-    assert_eq!(request(block.as_bytes(), true).unwrap().head.tracestate, None);
+    assert_eq!(
+        request(block.as_bytes(), true).unwrap().head.tracestate,
+        None
+    );
 }
