@@ -50,7 +50,13 @@ pub struct Order {
 impl Order {
     /// Empty.
     pub fn new(ledger: Arc<Ledger>) -> Self {
-        Self { held: BinaryHeap::new(), newest_ns: 0, passed_ns: 0, limit_ns: u64::MAX, ledger }
+        Self {
+            held: BinaryHeap::new(),
+            newest_ns: 0,
+            passed_ns: 0,
+            limit_ns: u64::MAX,
+            ledger,
+        }
     }
 
     /// Nothing after `ktime_ns` leaves until this is called again: it is not known yet whether
@@ -95,7 +101,9 @@ impl Order {
 
     /// Time up to which all that was to come has left.
     pub fn watermark_ns(&self) -> u64 {
-        self.newest_ns.saturating_sub(WATERMARK_NS).min(self.limit_ns)
+        self.newest_ns
+            .saturating_sub(WATERMARK_NS)
+            .min(self.limit_ns)
     }
 }
 
@@ -107,7 +115,14 @@ mod tests {
     use super::*;
 
     fn exit(ktime_ns: u64, tid: u32) -> Event {
-        Event::Exit(Header { ktime_ns, tgid: 1, tid, size: 24, kind: KIND_EXIT, pad: 0 })
+        Event::Exit(Header {
+            ktime_ns,
+            tgid: 1,
+            tid,
+            size: 24,
+            kind: KIND_EXIT,
+            pad: 0,
+        })
     }
 
     #[test]

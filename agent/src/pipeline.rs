@@ -67,7 +67,8 @@ impl Pipeline {
             Event::GoConn(conn) => self.spans.on_go_conn(&conn),
             Event::GoRoute(route, pattern) => self.spans.on_go_route(&route, &pattern),
             Event::GoExit(exit) => {
-                self.spans.on_go_exit(exit.header.tgid, exit.goid, exit.header.ktime_ns);
+                self.spans
+                    .on_go_exit(exit.header.tgid, exit.goid, exit.header.ktime_ns);
             }
             Event::Clock(clock) => self.spans.on_clock(&clock),
             Event::Process(_, facts) => self.spans.on_process(&facts),

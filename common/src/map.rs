@@ -210,3 +210,99 @@ pub struct Settings {
     /// Bytes of the ring that must be filled before the reader is woken before its time.
     pub wake_bytes: u64,
 }
+
+/// What the kernel programs remember of a socket (key: address of `struct sock`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Socket {
+    /// Number of this end; 0: seen connecting, no message yet.
+    pub conn: u64,
+    /// Inode of the socket file.
+    pub inode: u64,
+    /// When this end sent its SYN, 0 where unseen.
+    pub connect_ns: u64,
+    /// When the handshake was complete, 0 where unseen.
+    pub established_ns: u64,
+    /// Unix sockets: the peer's `struct sock`.
+    pub peer: u64,
+    /// Next offset expected, receiving; unix sockets: bytes counted.
+    pub rx_next: u64,
+    /// The same, sending.
+    pub tx_next: u64,
+    /// Stream bases, receiving in the low half.
+    pub bases: u64,
+    /// Time of the last segment that was told.
+    pub last_ns: u64,
+    /// Messages numbered, receiving.
+    pub rx_messages: u32,
+    /// Messages numbered, sending.
+    pub tx_messages: u32,
+    /// Records refused by the ring, receiving.
+    pub rx_dropped: u32,
+    /// Records refused by the ring, sending.
+    pub tx_dropped: u32,
+    /// See `record::Open::unix_epoch`.
+    pub unix_epoch: u32,
+    /// Bytes copied of the message under way.
+    pub followed: u32,
+    /// Messages in a row that looked like no known protocol.
+    pub unknown: u32,
+    /// Direction of the last segment, [`socket::NO_DIR`] before the first.
+    pub last_dir: u8,
+    /// `record::ROLE_*`.
+    pub role: u8,
+    /// `record::TRANSPORT_*`.
+    pub transport: u8,
+    /// [`socket`] flags.
+    pub flags: u8,
+}
+pin_layout!(Socket: 104; conn @ 0, inode @ 8, connect_ns @ 16, established_ns @ 24, peer @ 32,
+    rx_next @ 40, tx_next @ 48, bases @ 56, last_ns @ 64, rx_messages @ 72, tx_messages @ 76,
+    rx_dropped @ 80, tx_dropped @ 84, unix_epoch @ 88, followed @ 92, unknown @ 96,
+    last_dir @ 100, role @ 101, transport @ 102, flags @ 103);
+
+impl Socket {
+    /// Nothing seen yet.
+    pub const NEW: Self = Self {
+        conn: 0,
+        inode: 0,
+        connect_ns: 0,
+        established_ns: 0,
+        peer: 0,
+        rx_next: 0,
+        tx_next: 0,
+        bases: 0,
+        last_ns: 0,
+        rx_messages: 0,
+        tx_messages: 0,
+        rx_dropped: 0,
+        tx_dropped: 0,
+        unix_epoch: 0,
+        followed: 0,
+        unknown: 0,
+        last_dir: socket::NO_DIR,
+        role: 0,
+        transport: 0,
+        flags: 0,
+    };
+}
+
+/// Values of [`Socket::flags`] and [`Socket::last_dir`].
+pub mod socket {
+    /// the agent was told who talks to whom.
+    pub const ANNOUNCED: u8 = 1;
+    /// speaks no known protocol; messages are numbered, not copied.
+    pub const OPAQUE: u8 = 2;
+    /// the header block of the message under way is not complete.
+    pub const HEAD_OPEN: u8 = 4;
+    /// HTTP was seen on it.
+    pub const HTTP: u8 = 8;
+    /// reached TCP_CLOSE with bytes unread; goes with the last of them.
+    pub const CLOSING: u8 = 16;
+    /// `rx_next` / `tx_next` are valid.
+    pub const RX_KNOWN: u8 = 32;
+    /// See [`RX_KNOWN`].
+    pub const TX_KNOWN: u8 = 64;
+    /// [`super::Socket::last_dir`] before the first message.
+    pub const NO_DIR: u8 = 2;
+}

@@ -367,7 +367,10 @@ macro_rules! wire {
         unsafe impl Wire for $t {}
     )+ };
 }
-wire!(Header, Open, Close, Segment, Short, Halt, Exec, GoServe, GoCall, GoConn, GoRoute, GoExit, Clock);
+wire!(
+    Header, Open, Close, Segment, Short, Halt, Exec, GoServe, GoCall, GoConn, GoRoute, GoExit,
+    Clock
+);
 
 /// The fixed part at the front of `bytes`; `None` when they are too few.
 pub fn read<T: Wire>(bytes: &[u8]) -> Option<T> {

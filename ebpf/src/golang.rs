@@ -50,14 +50,18 @@ fn field(base: u64, offset: i32) -> Option<u64> {
 /// Goroutine that makes the current system call, 0 where there is none (g0, no Go, not known).
 #[inline(always)]
 pub fn current_goid(task: &Task) -> u64 {
-    let Some(layout) = layout_of(task) else { return 0 };
+    let Some(layout) = layout_of(task) else {
+        return 0;
+    };
     if layout.tls_slot == UNKNOWN || layout.tls_slot == NO_TLS {
         return 0;
     }
     // SAFETY: helper without arguments.
     let current = unsafe { bpf_get_current_task_btf() } as u64;
     let fs_base: u64 = typed(current, kernel!(task_fsbase));
-    let Some(g) = field(fs_base, layout.tls_slot) else { return 0 };
+    let Some(g) = field(fs_base, layout.tls_slot) else {
+        return 0;
+    };
     match field(g, layout.g_goid) {
         // g0 and gsignal have no number: the user goroutine is the M's current one.
         Some(0) => field(g, layout.g_m)
@@ -79,7 +83,9 @@ fn register_g(ctx: &ProbeContext) -> u64 {
 #[uprobe]
 pub fn go_serve(ctx: ProbeContext) -> u32 {
     let Some(task) = selected() else { return 0 };
-    let Some(layout) = layout_of(&task) else { return 0 };
+    let Some(layout) = layout_of(&task) else {
+        return 0;
+    };
     // SAFETY: the context's registers are readable.
     let request = unsafe { (*ctx.regs).rdi };
     let (Some(goid), Some(context)) = (
@@ -103,7 +109,9 @@ pub fn go_serve(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_conn(ctx: ProbeContext) -> u32 {
     let Some(task) = selected() else { return 0 };
-    let Some(layout) = layout_of(&task) else { return 0 };
+    let Some(layout) = layout_of(&task) else {
+        return 0;
+    };
     let Some(goid) = field(register_g(&ctx), layout.g_goid) else {
         count(GO_FAULT);
         return 0;
@@ -111,7 +119,11 @@ pub fn go_conn(ctx: ProbeContext) -> u32 {
     // SAFETY: the context's registers are readable.
     let pconn = unsafe { (*ctx.regs).rax };
     let _ = GO_PCONNS.insert(key(&task, pconn), 1, 0);
-    let record = GoConn { header: header(&task, KIND_GO_CONN, size_of::<GoConn>()), goid, pconn };
+    let record = GoConn {
+        header: header(&task, KIND_GO_CONN, size_of::<GoConn>()),
+        goid,
+        pconn,
+    };
     send((&raw const record).cast(), size_of::<GoConn>() as u64);
     0
 }
@@ -121,7 +133,9 @@ pub fn go_conn(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_call(ctx: ProbeContext) -> u32 {
     let Some(task) = selected() else { return 0 };
-    let Some(layout) = layout_of(&task) else { return 0 };
+    let Some(layout) = layout_of(&task) else {
+        return 0;
+    };
     // SAFETY: the context's registers are readable.
     let (pconn, request) = unsafe { ((*ctx.regs).rax, (*ctx.regs).rbx) };
     let g = register_g(&ctx);
@@ -135,7 +149,10 @@ pub fn go_call(ctx: ProbeContext) -> u32 {
         pconn,
         sock: 0,
         start_pc: field(g, layout.g_startpc).unwrap_or(0),
-        ancestors: [Ancestor { goid: 0, created_ns: 0 }; ANCESTORS],
+        ancestors: [Ancestor {
+            goid: 0,
+            created_ns: 0,
+        }; ANCESTORS],
         ctx: [0; CTX_CHAIN],
         ctx_whole: 0,
         pad: [0; 7],
@@ -164,8 +181,12 @@ pub fn go_call(ctx: ProbeContext) -> u32 {
 /// first field: an interface whose data word lies 8 bytes on.
 #[inline(always)]
 fn read_chain(layout: &GoLayout, transport_request: u64, record: &mut GoCall) {
-    let Some(request) = field(transport_request, 0) else { return };
-    let Some(mut context) = field(request.wrapping_add(8), layout.request_ctx) else { return };
+    let Some(request) = field(transport_request, 0) else {
+        return;
+    };
+    let Some(mut context) = field(request.wrapping_add(8), layout.request_ctx) else {
+        return;
+    };
     // SAFETY: helper without arguments.
     let task = unsafe { bpf_get_current_task_btf() } as u64;
     let mm: u64 = typed(task, kernel!(task_mm));
@@ -179,7 +200,9 @@ fn read_chain(layout: &GoLayout, transport_request: u64, record: &mut GoCall) {
             record.ctx_whole = 1;
             return;
         }
-        let Some(parent) = user::<u64>(context.wrapping_add(8)) else { return };
+        let Some(parent) = user::<u64>(context.wrapping_add(8)) else {
+            return;
+        };
         context = parent;
     }
 }
@@ -204,11 +227,16 @@ fn pooled_socket(layout: &GoLayout, pconn: u64) -> Option<u64> {
 #[uprobe]
 pub fn go_create(ctx: ProbeContext) -> u32 {
     let Some(task) = selected() else { return 0 };
-    let Some(layout) = layout_of(&task) else { return 0 };
+    let Some(layout) = layout_of(&task) else {
+        return 0;
+    };
     // SAFETY: the context's registers are readable.
     let created = unsafe { (*ctx.regs).rax };
     let parent = field(register_g(&ctx), layout.g_m).and_then(|m| field(m, layout.m_curg));
-    let mut ancestors = [Ancestor { goid: 0, created_ns: 0 }; ANCESTORS];
+    let mut ancestors = [Ancestor {
+        goid: 0,
+        created_ns: 0,
+    }; ANCESTORS];
     if let Some(parent) = parent
         && parent != 0
     {
@@ -223,7 +251,10 @@ pub fn go_create(ctx: ProbeContext) -> u32 {
             ancestors[2] = older[1];
         }
     }
-    if GO_ANCESTORS.insert(key(&task, created), &ancestors, 0).is_err() {
+    if GO_ANCESTORS
+        .insert(key(&task, created), ancestors, 0)
+        .is_err()
+    {
         count(ANCESTORS_MAP_FULL);
     }
     0
@@ -233,7 +264,9 @@ pub fn go_create(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_route(ctx: ProbeContext) -> u32 {
     let Some(task) = selected() else { return 0 };
-    let Some(layout) = layout_of(&task) else { return 0 };
+    let Some(layout) = layout_of(&task) else {
+        return 0;
+    };
     if layout.route_regs == route_regs::RCX_RDI {
         // SAFETY: the context's registers are readable.
         let (text, len) = unsafe { ((*ctx.regs).rcx, (*ctx.regs).rdi) };
@@ -246,12 +279,15 @@ pub fn go_route(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_route_stack(ctx: ProbeContext) -> u32 {
     let Some(task) = selected() else { return 0 };
-    let Some(layout) = layout_of(&task) else { return 0 };
+    let Some(layout) = layout_of(&task) else {
+        return 0;
+    };
     // SAFETY: the context's registers are readable.
     let sp = unsafe { (*ctx.regs).rsp };
-    if let (Some(text), Some(len)) =
-        (field(sp, layout.route_stack), field(sp.wrapping_add(8), layout.route_stack))
-    {
+    if let (Some(text), Some(len)) = (
+        field(sp, layout.route_stack),
+        field(sp.wrapping_add(8), layout.route_stack),
+    ) {
         route(&task, layout, register_g(&ctx), text, len);
     }
     0
@@ -282,8 +318,13 @@ fn route(task: &Task, layout: &GoLayout, g: u64, text: u64, full_len: u64) {
         text: [0; ROUTE_BYTES],
     };
     // SAFETY: the helper checks the source; at most ROUTE_BYTES go to our stack.
-    let failed =
-        unsafe { bpf_probe_read_user(record.text.as_mut_ptr().cast(), len as u32, text as *const _) };
+    let failed = unsafe {
+        bpf_probe_read_user(
+            record.text.as_mut_ptr().cast(),
+            len as u32,
+            text as *const _,
+        )
+    };
     if failed != 0 {
         count(GO_FAULT);
         return;
@@ -295,13 +336,18 @@ fn route(task: &Task, layout: &GoLayout, g: u64, text: u64, full_len: u64) {
 #[uprobe]
 pub fn go_exit(ctx: ProbeContext) -> u32 {
     let Some(task) = selected() else { return 0 };
-    let Some(layout) = layout_of(&task) else { return 0 };
+    let Some(layout) = layout_of(&task) else {
+        return 0;
+    };
     let Some(goid) = field(register_g(&ctx), layout.g_goid) else {
         count(GO_FAULT);
         return 0;
     };
     if GO_CALLERS.remove(key(&task, goid)).is_ok() {
-        let record = GoExit { header: header(&task, KIND_GO_EXIT, size_of::<GoExit>()), goid };
+        let record = GoExit {
+            header: header(&task, KIND_GO_EXIT, size_of::<GoExit>()),
+            goid,
+        };
         send((&raw const record).cast(), size_of::<GoExit>() as u64);
     }
     0
@@ -309,5 +355,8 @@ pub fn go_exit(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn key(task: &Task, address: u64) -> GoKey {
-    GoKey { address, tgid: u64::from(task.tgid) }
+    GoKey {
+        address,
+        tgid: u64::from(task.tgid),
+    }
 }

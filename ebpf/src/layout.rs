@@ -54,12 +54,18 @@ static KERNEL: KernelLayout = KernelLayout {
 };
 
 #[unsafe(no_mangle)]
-static SETTINGS: Settings = Settings { max_bytes: 65536, wake_bytes: 1 << 20 };
+static SETTINGS: Settings = Settings {
+    max_bytes: 65536,
+    wake_bytes: 1 << 20,
+};
 
 /// Reads one field of the kernel's layout; the verifier sees a constant.
 macro_rules! kernel {
     ($field:ident) => {
-        $crate::layout::read(core::mem::offset_of!(threadline_common::map::KernelLayout, $field))
+        $crate::layout::read(core::mem::offset_of!(
+            threadline_common::map::KernelLayout,
+            $field
+        ))
     };
 }
 pub(crate) use kernel;

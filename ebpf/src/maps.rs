@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use threadline_common::{
     counter::{COUNTER_SLOTS, RECORDS, RECORDS_RING_FULL},
-    map::{FileId, GoLayout, Process, TCP_SPAN},
+    map::{FileId, GoLayout, Process, Socket, TCP_SPAN},
     record::{ANCESTORS, Ancestor, Segment},
 };
 
@@ -33,7 +33,8 @@ pub static GO_LAYOUTS: Array<GoLayout> = Array::with_max_entries(1_024, 0);
 
 /// Who created a goroutine, by process and address of g. Overwritten at every creation.
 #[map]
-pub static GO_ANCESTORS: HashMap<GoKey, [Ancestor; ANCESTORS]> = HashMap::with_max_entries(65_536, 0);
+pub static GO_ANCESTORS: HashMap<GoKey, [Ancestor; ANCESTORS]> =
+    HashMap::with_max_entries(65_536, 0);
 
 /// Goroutines whose exit is told, by process and number: those that made a call, and their
 /// ancestors.
@@ -90,79 +91,6 @@ pub struct GoKey {
     pub tgid: u64,
 }
 
-/// What is remembered of a socket.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Socket {
-    /// Number of this end; 0: seen connecting, no message yet.
-    pub conn: u64,
-    pub inode: u64,
-    pub connect_ns: u64,
-    pub established_ns: u64,
-    pub peer: u64,
-    /// Next offset expected; unix sockets: bytes counted.
-    pub rx_next: u64,
-    pub tx_next: u64,
-    /// Stream bases, receiving in the low half.
-    pub bases: u64,
-    pub rx_messages: u32,
-    pub tx_messages: u32,
-    pub rx_dropped: u32,
-    pub tx_dropped: u32,
-    pub unix_epoch: u32,
-    /// Bytes copied of the message under way.
-    pub followed: u32,
-    /// Messages in a row that looked like no known protocol.
-    pub unknown: u32,
-    pub last_dir: u8,
-    pub role: u8,
-    pub transport: u8,
-    pub flags: u8,
-}
-
-/// [`Socket::flags`]: the agent was told who talks to whom.
-pub const ANNOUNCED: u8 = 1;
-/// [`Socket::flags`]: speaks no known protocol; messages are numbered, not copied.
-pub const OPAQUE: u8 = 2;
-/// [`Socket::flags`]: the header block of the message under way is not complete.
-pub const HEAD_OPEN: u8 = 4;
-/// [`Socket::flags`]: HTTP was seen on it.
-pub const HTTP: u8 = 8;
-/// [`Socket::flags`]: reached TCP_CLOSE with bytes unread; goes with the last of them.
-pub const CLOSING: u8 = 16;
-/// [`Socket::flags`]: `rx_next` / `tx_next` are valid.
-pub const RX_KNOWN: u8 = 32;
-/// See [`RX_KNOWN`].
-pub const TX_KNOWN: u8 = 64;
-
-/// [`Socket::last_dir`] before the first message.
-pub const NO_DIR: u8 = 2;
-
-impl Socket {
-    /// Nothing seen yet.
-    pub const NEW: Self = Self {
-        conn: 0,
-        inode: 0,
-        connect_ns: 0,
-        established_ns: 0,
-        peer: 0,
-        rx_next: 0,
-        tx_next: 0,
-        bases: 0,
-        rx_messages: 0,
-        tx_messages: 0,
-        rx_dropped: 0,
-        tx_dropped: 0,
-        unix_epoch: 0,
-        followed: 0,
-        unknown: 0,
-        last_dir: NO_DIR,
-        role: 0,
-        transport: 0,
-        flags: 0,
-    };
-}
-
 /// Adds to a counter of this CPU.
 #[inline(always)]
 pub fn count(id: u32) {
@@ -177,7 +105,9 @@ pub fn count(id: u32) {
 pub fn next_conn() -> u64 {
     // SAFETY: helper without arguments.
     let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
-    let Some(slot) = NEXT_CONN.get_ptr_mut(0) else { return 0 };
+    let Some(slot) = NEXT_CONN.get_ptr_mut(0) else {
+        return 0;
+    };
     // SAFETY: a slot of this CPU's array. A softirq between the two lines could take the same
     // number only if it created connections; it never does.
     unsafe {
@@ -197,8 +127,11 @@ pub fn send(record: *const u8, size: u64) -> bool {
     // The reader comes by itself every few milliseconds; it is woken only when much has piled up.
     // SAFETY: a map of this program.
     let piled = unsafe { bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) };
-    let flags =
-        if piled > crate::layout::wake_bytes() { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+    let flags = if piled > crate::layout::wake_bytes() {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    };
     // SAFETY: `record` has `size` readable bytes (the verifier checks it).
     let failed = unsafe { bpf_ringbuf_output(ring, record.cast_mut().cast(), size, flags) };
     if failed != 0 {

@@ -16,7 +16,11 @@ pub fn kernel<T: Copy>(base: u64, offset: u64) -> Option<T> {
         )
     };
     // SAFETY: the helper filled (or, on failure, zeroed) the whole value.
-    if failed == 0 { Some(unsafe { out.assume_init() }) } else { None }
+    if failed == 0 {
+        Some(unsafe { out.assume_init() })
+    } else {
+        None
+    }
 }
 
 /// The same for user memory of the current process.
@@ -25,10 +29,18 @@ pub fn user<T: Copy>(address: u64) -> Option<T> {
     let mut out = MaybeUninit::<T>::uninit();
     // SAFETY: the helper checks the source and writes size_of::<T> bytes to our stack.
     let failed = unsafe {
-        bpf_probe_read_user(out.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _)
+        bpf_probe_read_user(
+            out.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        )
     };
     // SAFETY: the helper filled (or, on failure, zeroed) the whole value.
-    if failed == 0 { Some(unsafe { out.assume_init() }) } else { None }
+    if failed == 0 {
+        Some(unsafe { out.assume_init() })
+    } else {
+        None
+    }
 }
 
 /// Loads a `T` through a pointer that the verifier knows by its BTF type; the kernel turns a bad

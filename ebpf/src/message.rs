@@ -8,14 +8,14 @@
 use crate::{
     golang,
     layout::max_bytes,
-    maps::{
-        CHUNK, HEAD_OPEN, HTTP, OPAQUE, RX_KNOWN, SOCKETS, Scratch, Socket, TX_KNOWN, WAITS, count, send,
-    },
+    maps::{CHUNK, SOCKETS, Scratch, WAITS, count, send},
     memory::user,
     process::{Task, header},
     socket::{announce, scratch},
 };
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use threadline_common::map::Socket;
+use threadline_common::map::socket::{HEAD_OPEN, HTTP, OPAQUE, RX_KNOWN, TX_KNOWN};
 use threadline_common::{
     counter::{
         OFFSET_JUMP, PAYLOAD_FAULT, RX_MESSAGES, RX_MESSAGES_RING_FULL, RX_MESSAGES_SENT,
@@ -86,7 +86,9 @@ extern "C" fn pieces_total(base: u64, pieces: u64) -> u64 {
         if i >= pieces {
             break;
         }
-        let Some(piece) = user::<IoVec>(base + i * 16) else { break };
+        let Some(piece) = user::<IoVec>(base + i * 16) else {
+            break;
+        };
         sum += piece.len;
     }
     sum
@@ -108,7 +110,9 @@ extern "C" fn gather_pieces(base: u64, pieces: u64, want: u64) -> u64 {
         if i >= pieces || have >= want {
             break;
         }
-        let Some(piece) = user::<IoVec>(base + i * 16) else { break };
+        let Some(piece) = user::<IoVec>(base + i * 16) else {
+            break;
+        };
         let room = want - have;
         let n = if piece.len < room { piece.len } else { room };
         if n == 0 {
@@ -135,7 +139,11 @@ fn gather(source: &Source, want: u32, scratch: &mut Scratch) -> u32 {
 /// First four bytes of the call, where one piece holds them.
 #[inline(always)]
 fn prefix(source: &Source) -> Option<[u8; 4]> {
-    let base = if source.pieces == 0 { source.base } else { user::<IoVec>(source.base)?.base };
+    let base = if source.pieces == 0 {
+        source.base
+    } else {
+        user::<IoVec>(source.base)?.base
+    };
     user(base)
 }
 
@@ -176,7 +184,9 @@ extern "C" fn pieces_tail(base: u64, pieces: u64, len: u64) -> u64 {
         if i >= pieces {
             break;
         }
-        let Some(piece) = user::<IoVec>(base + i * 16) else { break };
+        let Some(piece) = user::<IoVec>(base + i * 16) else {
+            break;
+        };
         if passed + piece.len >= len {
             let end = len - passed;
             return if end >= 8 { piece.base + end - 8 } else { 0 };
@@ -301,8 +311,11 @@ fn number(m: &Move, socket: &mut Socket, scratch: &mut Scratch) {
             count(RX_MESSAGES);
         }
     }
-    let (known, next) =
-        if sending { (TX_KNOWN, socket.tx_next) } else { (RX_KNOWN, socket.rx_next) };
+    let (known, next) = if sending {
+        (TX_KNOWN, socket.tx_next)
+    } else {
+        (RX_KNOWN, socket.rx_next)
+    };
     let jumped = socket.flags & known != 0 && m.offset != next;
     if jumped {
         count(OFFSET_JUMP);
@@ -315,7 +328,11 @@ fn number(m: &Move, socket: &mut Socket, scratch: &mut Scratch) {
     }
     if socket.flags & OPAQUE != 0 {
         if first {
-            count(if sending { TX_MESSAGES_UNKNOWN } else { RX_MESSAGES_UNKNOWN });
+            count(if sending {
+                TX_MESSAGES_UNKNOWN
+            } else {
+                RX_MESSAGES_UNKNOWN
+            });
         }
         return;
     }
@@ -364,6 +381,7 @@ fn number(m: &Move, socket: &mut Socket, scratch: &mut Scratch) {
     if m.ktime_ns != 0 {
         segment.header.ktime_ns = m.ktime_ns;
     }
+    socket.last_ns = segment.header.ktime_ns;
     segment.conn = socket.conn;
     segment.offset = m.offset;
     segment.goid = golang::current_goid(&m.task);
@@ -374,7 +392,11 @@ fn number(m: &Move, socket: &mut Socket, scratch: &mut Scratch) {
     }
     segment.len = m.len;
     segment.captured = captured;
-    segment.ordinal = if sending { socket.tx_messages } else { socket.rx_messages };
+    segment.ordinal = if sending {
+        socket.tx_messages
+    } else {
+        socket.rx_messages
+    };
     segment.dir = m.dir;
     segment.pad = [0; 2];
     segment.tail = [0; 8];
@@ -418,7 +440,13 @@ fn number(m: &Move, socket: &mut Socket, scratch: &mut Scratch) {
 /// Looks at the captured head of a segment: is it HTTP, does the header block end in it, must the
 /// rest of the segment be copied too?
 #[inline(never)]
-fn follow(m: &Move, socket: &mut Socket, first: bool, captured: u32, scratch: &mut Scratch) -> bool {
+fn follow(
+    m: &Move,
+    socket: &mut Socket,
+    first: bool,
+    captured: u32,
+    scratch: &mut Scratch,
+) -> bool {
     if first && captured > 0 {
         if begins(first_four(scratch, 0), captured) {
             socket.flags |= HTTP;
@@ -426,8 +454,11 @@ fn follow(m: &Move, socket: &mut Socket, first: bool, captured: u32, scratch: &m
         } else {
             socket.flags &= !HEAD_OPEN;
             socket.unknown += 1;
-            let limit =
-                if socket.flags & HTTP != 0 { UNKNOWN_LIMIT_HTTP } else { UNKNOWN_LIMIT };
+            let limit = if socket.flags & HTTP != 0 {
+                UNKNOWN_LIMIT_HTTP
+            } else {
+                UNKNOWN_LIMIT
+            };
             if socket.unknown >= limit {
                 socket.flags |= OPAQUE;
             }
@@ -465,7 +496,11 @@ extern "C" fn send_rest(mut base: u64, mut left: u64, mut offset: u64, limit: u6
         if left == 0 || sent >= limit {
             break;
         }
-        let n = if left < CHUNK as u64 { left } else { CHUNK as u64 };
+        let n = if left < CHUNK as u64 {
+            left
+        } else {
+            CHUNK as u64
+        };
         let n = copy(base, 0, n as u32, scratch);
         if n == 0 {
             count(PAYLOAD_FAULT);

@@ -45,7 +45,14 @@ pub fn selected() -> Option<Task> {
 pub fn header(task: &Task, kind: u16, size: usize) -> Header {
     // SAFETY: helper without arguments.
     let ktime_ns = unsafe { bpf_ktime_get_ns() };
-    Header { ktime_ns, tgid: task.tgid, tid: task.tid, size: size as u32, kind, pad: 0 }
+    Header {
+        ktime_ns,
+        tgid: task.tgid,
+        tid: task.tid,
+        size: size as u32,
+        kind,
+        pad: 0,
+    }
 }
 
 /// A program is replaced: its pid may be selected, or run Go, from here on.
@@ -78,7 +85,14 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
             let _ = PROCESSES.remove(tgid);
         }
     }
-    let me = Task { tgid, tid, process: Process { flags: 0, binary: 0 } };
+    let me = Task {
+        tgid,
+        tid,
+        process: Process {
+            flags: 0,
+            binary: 0,
+        },
+    };
     let mut exec = Exec {
         header: header(&me, KIND_EXEC, size_of::<Exec>()),
         start_ns: typed(task, kernel!(task_start)),
@@ -97,7 +111,12 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn process_exit(_ctx: BtfTracePointContext) -> i32 {
     // SAFETY: helpers without arguments.
-    let (id, task) = unsafe { (bpf_get_current_pid_tgid(), bpf_get_current_task_btf() as u64) };
+    let (id, task) = unsafe {
+        (
+            bpf_get_current_pid_tgid(),
+            bpf_get_current_task_btf() as u64,
+        )
+    };
     let (tgid, tid) = ((id >> 32) as u32, id as u32);
     let _ = WAITS.remove(tid);
     let _ = CALLS.remove(tid);

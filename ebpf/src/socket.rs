@@ -2,19 +2,15 @@
 
 use crate::{
     layout::kernel,
-    maps::{
-        ANNOUNCED, CLOSING, RX_KNOWN, SCRATCH, SOCKETS, Scratch, Socket, TX_KNOWN, count,
-        next_conn, send,
-    },
+    maps::{SCRATCH, SOCKETS, Scratch, count, next_conn, send},
     memory::{kernel as read, typed},
     process::Task,
 };
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
+use threadline_common::map::Socket;
+use threadline_common::map::socket::{ANNOUNCED, CLOSING, RX_KNOWN, TX_KNOWN};
 use threadline_common::{
-    counter::{
-        MPTCP, REPLACED, SOCKET_REUSED, SOCKETS_MAP_FULL, TORN_READ,
-        TORN_READ_LOST,
-    },
+    counter::{MPTCP, REPLACED, SOCKET_REUSED, SOCKETS_MAP_FULL, TORN_READ, TORN_READ_LOST},
     map::TCP_SPAN,
     record::{
         CLOSE_DONE, Close, KIND_CLOSE, KIND_OPEN, Open, ROLE_CONNECT, TRANSPORT_MPTCP,
@@ -84,7 +80,11 @@ pub fn of_descriptor(fd: u32) -> Option<Found> {
         return None;
     }
     let flags: u32 = read(file, kernel!(file_flags)).unwrap_or(0);
-    Some(Found { sock, file, nonblocking: flags & O_NONBLOCK != 0 })
+    Some(Found {
+        sock,
+        file,
+        nonblocking: flags & O_NONBLOCK != 0,
+    })
 }
 
 /// Stream positions of a TCP socket at one moment. Words only: the compiler joins smaller fields
@@ -199,7 +199,9 @@ pub fn remembered(found: &Found) -> Option<(&'static mut Socket, Positions)> {
 #[inline(always)]
 pub fn scratch() -> Option<&'static mut Scratch> {
     // SAFETY: this CPU's value; see SCRATCH for who may use it.
-    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+    SCRATCH
+        .get_ptr_mut(0)
+        .map(|scratch| unsafe { &mut *scratch })
 }
 
 #[inline(always)]
@@ -261,7 +263,9 @@ fn create(found: &Found, scratch: &mut Scratch) -> Option<(&'static mut Socket, 
 /// writes while neither has anything unread.
 #[inline(never)]
 pub fn synchronise_unix(sock: u64, socket: &mut Socket) {
-    let Some(peer) = read::<u64>(sock, kernel!(unix_peer)) else { return };
+    let Some(peer) = read::<u64>(sock, kernel!(unix_peer)) else {
+        return;
+    };
     if peer == 0 || (socket.unix_epoch != 0 && socket.peer == peer) {
         return;
     }
@@ -273,7 +277,9 @@ pub fn synchronise_unix(sock: u64, socket: &mut Socket) {
         count(SOCKETS_MAP_FULL);
         return;
     }
-    let Some(other) = SOCKETS.get_ptr_mut(peer) else { return };
+    let Some(other) = SOCKETS.get_ptr_mut(peer) else {
+        return;
+    };
     // SAFETY: the map's value, see `remembered`.
     let other = unsafe { &mut *other };
     if other.conn == 0 {
@@ -320,17 +326,17 @@ pub fn announce(task: &Task, sock: u64, socket: &mut Socket) {
     };
     if family != AF_UNIX {
         open.local_port = read(sock, kernel!(sk_num)).unwrap_or(0);
-        open.peer_port = read::<u16>(sock, kernel!(sk_dport)).unwrap_or(0).swap_bytes();
+        open.peer_port = read::<u16>(sock, kernel!(sk_dport))
+            .unwrap_or(0)
+            .swap_bytes();
         if family == AF_INET6 {
             open.local_addr = read(sock, kernel!(sk_v6_saddr)).unwrap_or([0; 16]);
             open.peer_addr = read(sock, kernel!(sk_v6_daddr)).unwrap_or([0; 16]);
         } else {
             let local: [u8; 4] = read(sock, kernel!(sk_saddr)).unwrap_or([0; 4]);
             let peer: [u8; 4] = read(sock, kernel!(sk_daddr)).unwrap_or([0; 4]);
-            for i in 0..4 {
-                open.local_addr[i] = local[i];
-                open.peer_addr[i] = peer[i];
-            }
+            open.local_addr[..4].copy_from_slice(&local);
+            open.peer_addr[..4].copy_from_slice(&peer);
         }
         open.netns = read::<u64>(sock, kernel!(sk_net))
             .and_then(|net| read(net, kernel!(net_inum)))

@@ -6,7 +6,7 @@
 //! sys_exit(struct pt_regs *regs, long ret)
 
 use crate::{
-    maps::{CALLS, OPAQUE, SOCKETS, Socket, WAITS, count, send},
+    maps::{CALLS, SOCKETS, WAITS, count, send},
     memory::user,
     message::{self, Move, Source, moved, total},
     process::{Task, header, selected},
@@ -15,6 +15,8 @@ use crate::{
 use aya_ebpf::{
     helpers::generated::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext,
 };
+use threadline_common::map::Socket;
+use threadline_common::map::socket::OPAQUE;
 use threadline_common::{
     counter::{CALLS_MAP_FULL, COMPAT, IO_URING, IOVEC_LIMIT, WAITS_MAP_FULL},
     map::PROCESS_GO,
@@ -112,7 +114,11 @@ struct Call {
 
 #[inline(always)]
 fn buffer(base: u64) -> Source {
-    Source { base, pieces: 0, readable: true }
+    Source {
+        base,
+        pieces: 0,
+        readable: true,
+    }
 }
 
 /// A single piece is as good as a buffer, and cheaper to follow.
@@ -123,7 +129,11 @@ fn pieces(base: u64, n: u64) -> Source {
     {
         return buffer(base);
     }
-    Source { base, pieces: n.min(u64::from(u32::MAX)) as u32, readable: true }
+    Source {
+        base,
+        pieces: n.min(u64::from(u32::MAX)) as u32,
+        readable: true,
+    }
 }
 
 #[inline(always)]
@@ -136,8 +146,16 @@ fn now() -> u64 {
 pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
     let id: i64 = ctx.arg(1);
     match id {
-        nr::WRITE | nr::WRITEV | nr::SENDTO | nr::SENDMSG | nr::SENDMMSG | nr::SENDFILE
-        | nr::SPLICE | nr::PWRITEV2 | nr::CLOSE | nr::IO_URING_ENTER => {}
+        nr::WRITE
+        | nr::WRITEV
+        | nr::SENDTO
+        | nr::SENDMSG
+        | nr::SENDMMSG
+        | nr::SENDFILE
+        | nr::SPLICE
+        | nr::PWRITEV2
+        | nr::CLOSE
+        | nr::IO_URING_ENTER => {}
         _ => return 0,
     }
     let Some(task) = selected() else { return 0 };
@@ -158,7 +176,9 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
         nr::WRITEV | nr::PWRITEV2 => vector = (regs.rsi, regs.rdx),
         nr::SENDMSG | nr::SENDMMSG => {
             // Of several messages the first: on a stream there is hardly ever another.
-            let Some(message) = user::<MessageHeader>(regs.rsi) else { return 0 };
+            let Some(message) = user::<MessageHeader>(regs.rsi) else {
+                return 0;
+            };
             vector = (message.iov, message.iov_len);
             if id == nr::SENDMSG {
                 dontwait = regs.rdx & MSG_DONTWAIT != 0;
@@ -192,7 +212,15 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
         }
         (pieces(vector.0, vector.1), total(vector.0, vector.1))
     };
-    transfer(&Call { task, source, len, entry_ns: 0, fd, dir: DIR_TX, dontwait });
+    transfer(&Call {
+        task,
+        source,
+        len,
+        entry_ns: 0,
+        fd,
+        dir: DIR_TX,
+        dontwait,
+    });
     0
 }
 
@@ -202,8 +230,12 @@ fn transfer(call: &Call) {
     if call.len == 0 {
         return;
     }
-    let Some(found) = of_descriptor(call.fd) else { return };
-    let Some((socket, at)) = remembered(&found) else { return };
+    let Some(found) = of_descriptor(call.fd) else {
+        return;
+    };
+    let Some((socket, at)) = remembered(&found) else {
+        return;
+    };
     let tcp = socket.transport == TRANSPORT_TCP;
     let offset = if call.dir == DIR_TX {
         if socket.transport == TRANSPORT_UNIX {
@@ -243,8 +275,12 @@ fn transfer(call: &Call) {
 
 #[inline(never)]
 fn closing(task: &Task, fd: u32) {
-    let Some(found) = of_descriptor(fd) else { return };
-    let Some(socket) = SOCKETS.get_ptr_mut(found.sock) else { return };
+    let Some(found) = of_descriptor(fd) else {
+        return;
+    };
+    let Some(socket) = SOCKETS.get_ptr_mut(found.sock) else {
+        return;
+    };
     // SAFETY: the map's value, see `socket::remembered`.
     let socket = unsafe { &mut *socket };
     if socket.conn == 0 {
@@ -266,11 +302,32 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     let regs = unsafe { &*regs };
     let id = regs.orig_rax as i64;
     match id {
-        nr::READ | nr::WRITE | nr::READV | nr::WRITEV | nr::RECVFROM | nr::SENDTO
-        | nr::RECVMSG | nr::SENDMSG | nr::RECVMMSG | nr::SENDMMSG | nr::SENDFILE | nr::SPLICE
-        | nr::PREADV2 | nr::PWRITEV2 | nr::ACCEPT | nr::ACCEPT4 | nr::CONNECT | nr::MMAP
-        | nr::EPOLL_WAIT | nr::EPOLL_PWAIT | nr::EPOLL_PWAIT2 | nr::SELECT | nr::PSELECT6
-        | nr::POLL | nr::PPOLL | nr::IO_URING_ENTER => {}
+        nr::READ
+        | nr::WRITE
+        | nr::READV
+        | nr::WRITEV
+        | nr::RECVFROM
+        | nr::SENDTO
+        | nr::RECVMSG
+        | nr::SENDMSG
+        | nr::RECVMMSG
+        | nr::SENDMMSG
+        | nr::SENDFILE
+        | nr::SPLICE
+        | nr::PREADV2
+        | nr::PWRITEV2
+        | nr::ACCEPT
+        | nr::ACCEPT4
+        | nr::CONNECT
+        | nr::MMAP
+        | nr::EPOLL_WAIT
+        | nr::EPOLL_PWAIT
+        | nr::EPOLL_PWAIT2
+        | nr::SELECT
+        | nr::PSELECT6
+        | nr::POLL
+        | nr::PPOLL
+        | nr::IO_URING_ENTER => {}
         _ => return 0,
     }
     // Sends that moved what they were told to: said at entry.
@@ -304,11 +361,17 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         }
         nr::READV | nr::PREADV2 => call.source = pieces(regs.rsi, regs.rdx),
         nr::RECVMSG | nr::RECVMMSG => {
-            let flags = if id == nr::RECVMSG { regs.rdx } else { regs.r10 };
+            let flags = if id == nr::RECVMSG {
+                regs.rdx
+            } else {
+                regs.r10
+            };
             if flags & NOT_STREAM != 0 {
                 return 0;
             }
-            let Some(message) = user::<MessageHeader>(regs.rsi) else { return 0 };
+            let Some(message) = user::<MessageHeader>(regs.rsi) else {
+                return 0;
+            };
             call.source = pieces(message.iov, message.iov_len);
             call.dontwait = flags & MSG_DONTWAIT != 0;
             if id == nr::RECVMMSG && ret > 0 {
@@ -324,7 +387,11 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
             if ret <= 0 {
                 return 0;
             }
-            call.source = Source { base: 0, pieces: 0, readable: false };
+            call.source = Source {
+                base: 0,
+                pieces: 0,
+                readable: false,
+            };
             // sendfile writes to its first descriptor. Of splice's two one is a pipe.
             if id == nr::SENDFILE {
                 call.dir = DIR_TX;
@@ -367,7 +434,9 @@ fn other_exit(task: &Task, id: i64, regs: &Registers, ret: i64) {
             if !matches!(id, nr::WRITE | nr::SENDTO) {
                 let mut vector = (regs.rsi, regs.rdx);
                 if matches!(id, nr::SENDMSG | nr::SENDMMSG) {
-                    let Some(message) = user::<MessageHeader>(regs.rsi) else { return };
+                    let Some(message) = user::<MessageHeader>(regs.rsi) else {
+                        return;
+                    };
                     vector = (message.iov, message.iov_len);
                 }
                 asked = total(vector.0, vector.1);
@@ -446,7 +515,9 @@ fn short(task: &Task, fd: u32, asked: u64, ret: i64) {
 /// A receive met the end of the stream or a fatal error.
 #[inline(never)]
 fn halted(task: &Task, fd: u32, errno: i64) {
-    let Some((found, socket)) = known(fd) else { return };
+    let Some((found, socket)) = known(fd) else {
+        return;
+    };
     let record = Halt {
         header: header(task, KIND_HALT, size_of::<Halt>()),
         conn: socket.conn,

@@ -3,7 +3,7 @@
 
 use crate::{
     layout::kernel,
-    maps::{CLOSING, SOCKETS},
+    maps::SOCKETS,
     memory::kernel as read,
     process::{Task, selected},
     socket::{connecting, tell_close},
@@ -11,6 +11,7 @@ use crate::{
 use aya_ebpf::{
     helpers::generated::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext,
 };
+use threadline_common::map::socket::CLOSING;
 use threadline_common::{
     map::Process,
     record::{CLOSE_DONE, CLOSE_SENT_FIN},
@@ -63,7 +64,9 @@ pub fn sock_state(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn close(sock: u64, sk: *const u8) {
-    let Some(socket) = SOCKETS.get_ptr_mut(sock) else { return };
+    let Some(socket) = SOCKETS.get_ptr_mut(sock) else {
+        return;
+    };
     // SAFETY: the map's value; one field written.
     let socket = unsafe { &mut *socket };
     if socket.conn == 0 {
@@ -94,5 +97,12 @@ fn read_u32(base: u64, offset: u64) -> u32 {
 fn task() -> Task {
     // SAFETY: helper without arguments.
     let id = unsafe { aya_ebpf::helpers::generated::bpf_get_current_pid_tgid() };
-    Task { tgid: (id >> 32) as u32, tid: id as u32, process: Process { flags: 0, binary: 0 } }
+    Task {
+        tgid: (id >> 32) as u32,
+        tid: id as u32,
+        process: Process {
+            flags: 0,
+            binary: 0,
+        },
+    }
 }

@@ -34,7 +34,11 @@ impl Failure {
             }
             source = cause.source();
         }
-        Self { exit, text, remedy: None }
+        Self {
+            exit,
+            text,
+            remedy: None,
+        }
     }
 
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {

@@ -142,12 +142,17 @@ fn permitted(capture: &CaptureSettings) -> Result<(), Failure> {
         });
     }
     let checks = preflight::checks(&Machine::read(), capture.ring_bytes);
-    let missing: Vec<_> = checks.iter().filter(|check| check.required && !check.ok).collect();
+    let missing: Vec<_> = checks
+        .iter()
+        .filter(|check| check.required && !check.ok)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let text: Vec<_> =
-        missing.iter().map(|check| format!("{}: {}", check.name, check.detail)).collect();
+    let text: Vec<_> = missing
+        .iter()
+        .map(|check| format!("{}: {}", check.name, check.detail))
+        .collect();
     let mut remedies: Vec<&str> = missing.iter().map(|check| check.remedy.as_str()).collect();
     remedies.dedup();
     Err(Failure {
@@ -179,18 +184,26 @@ fn who(job: &Job<'_>) -> Result<Who, Failure> {
         .map_err(|error| Failure::new(Exit::Usage, &error))?
         .without_agent(std::process::id());
     let endpoint = &job.export.otlp.endpoint;
-    let local = matches!(endpoint.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let local = matches!(
+        endpoint.host_str(),
+        Some("localhost" | "127.0.0.1" | "[::1]")
+    );
     if let Some(port) = endpoint.port_or_known_default()
         && local
         && job.export.exporters.contains(&export::Kind::Otlp)
     {
         targets = targets.without_exporter(vec![port]);
     }
-    let operator = job.invocation.otel("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+    let operator = job
+        .invocation
+        .otel("OTEL_RESOURCE_ATTRIBUTES")
+        .unwrap_or_default();
     Ok(Who {
         targets,
         host: Host::read(&operator),
-        options: ResourceOptions { command_args: job.select.command_args },
+        options: ResourceOptions {
+            command_args: job.select.command_args,
+        },
     })
 }
 
@@ -228,7 +241,11 @@ fn announce(job: &Job<'_>) {
             export::Kind::None => "nowhere".to_owned(),
         })
         .collect();
-    info!(backend = "tracepoint", to = to.join(", "), "tracing {what}; Ctrl-C ends");
+    info!(
+        backend = "tracepoint",
+        to = to.join(", "),
+        "tracing {what}; Ctrl-C ends"
+    );
 }
 
 /// Builds the status document.
@@ -242,7 +259,9 @@ struct Reporter {
 
 impl Reporter {
     fn new(ledger: Arc<Ledger>, live: &Live) -> Self {
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let started = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Self {
             ledger,
             counters: live.counters.clone(),
@@ -255,8 +274,11 @@ impl Reporter {
     fn status(&self) -> Status {
         let (memory_rss_bytes, cpu_seconds) = own_cost();
         let processes = self.processes.all();
-        let binaries =
-            self.binaries.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let binaries = self
+            .binaries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let mut kernel = self.counters.read();
         kernel.extend(self.ledger.notes());
         Status {
@@ -322,9 +344,13 @@ fn lost(ledger: &Ledger) -> std::collections::BTreeMap<String, u64> {
 
 fn evidence(go: bool, binary: Option<&BinaryReport>) -> Vec<String> {
     let names: &[&str] = match (go, binary) {
-        (true, Some(binary)) if binary.probes > 0 => {
-            &["hop", "goroutine", "go_context", "goroutine_child", "context"]
-        }
+        (true, Some(binary)) if binary.probes > 0 => &[
+            "hop",
+            "goroutine",
+            "go_context",
+            "goroutine_child",
+            "context",
+        ],
         (true, _) => &["hop", "goroutine", "context"],
         (false, _) => &["hop", "thread", "context"],
     };

@@ -88,7 +88,10 @@ impl Detecting {
                 return Found::Passed(Reason::JoinedMidMessage);
             }
             *way = Way {
-                start: mark,
+                start: Mark {
+                    first: true,
+                    ..mark
+                },
                 origin,
                 ..Way::default()
             };

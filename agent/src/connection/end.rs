@@ -1,6 +1,8 @@
 //! One end of one connection: its records in, begins and ends of its requests out.
 
-use threadline_common::record::{DIR_TX, Open, SEGMENT_MORE, SEGMENT_NONBLOCK, Segment};
+use threadline_common::record::{
+    DIR_TX, Open, SEGMENT_MORE, SEGMENT_NONBLOCK, Segment, TRANSPORT_REPLACED,
+};
 
 use super::Context;
 use super::detecting::Detecting;
@@ -54,6 +56,8 @@ pub(super) struct ConnectionEnd {
     pub(super) reset: Option<u32>,
     pub(super) fin_ns: Option<u64>,
     pub(super) closed: Option<Closed>,
+    /// Responses were numbered by the kernel and never seen here.
+    pub(super) missed_responses: bool,
     /// Timers that are set in the node's list.
     pub(super) hold_timer: Option<u64>,
     pub(super) long_timer: Option<u64>,
@@ -82,6 +86,7 @@ impl ConnectionEnd {
             reset: None,
             fin_ns: None,
             closed: None,
+            missed_responses: false,
             hold_timer: None,
             long_timer: None,
             used: false,
@@ -100,6 +105,13 @@ impl ConnectionEnd {
             // The counts have a new origin: whatever comes next follows.
             for stream in &mut self.streams {
                 stream.next = None;
+            }
+        }
+        let replaced = |open: &Open| open.transport == TRANSPORT_REPLACED;
+        if replaced(open) && !self.open.as_ref().is_some_and(replaced) {
+            // kTLS: the handshake is over, system calls carry plain text from here on.
+            if let Phase::Opaque(_) = self.phase {
+                self.phase = Phase::Detecting(Detecting::default());
             }
         }
         self.open = Some(*open);

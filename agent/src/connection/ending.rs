@@ -47,6 +47,7 @@ impl ConnectionEnd {
         let unix = self
             .open
             .is_some_and(|open| open.transport == TRANSPORT_UNIX);
+        self.count_messages(close);
         match close.how {
             CLOSE_SENT_FIN => self.fin_ns = Some(now_ns),
             CLOSE_DONE => {
@@ -62,6 +63,19 @@ impl ConnectionEnd {
             self.finish(Direction::Tx, now_ns, cx);
             self.end_all(now_ns, self.broken_off(), cx);
         }
+    }
+
+    /// The kernel numbered more messages than came: the last response may have been among them.
+    fn count_messages(&mut self, close: &Close) {
+        let Some(requests) = self.requests else {
+            return;
+        };
+        let numbered = match requests {
+            Direction::Rx => close.tx_messages,
+            Direction::Tx => close.rx_messages,
+        };
+        let seen = self.streams[requests.other().index()].ordinal;
+        self.missed_responses |= numbered > seen.unwrap_or(0);
     }
 
     /// The process that used it last has ended.
@@ -126,9 +140,9 @@ impl ConnectionEnd {
         };
         let stream = &self.streams[dir.index()];
         let unseen = stream.next.is_some_and(|next| stream.unseen_to > next);
-        protocol
-            .skipping(dir)
-            .or(unseen.then_some(Reason::NotCaptured))
+        let unseen = unseen.then_some(Reason::NotCaptured);
+        let missed = self.missed_responses.then_some(Reason::Gap);
+        protocol.skipping(dir).or(unseen).or(missed)
     }
 
     /// Another input came: what waited for a correction waits no more.

@@ -105,11 +105,11 @@ impl Exchange {
     }
 
     fn transaction(&mut self, key: u64) -> Option<&mut Transaction> {
-        let held = self.held.iter_mut().find(|held| held.key == key);
-        match self.open.get_mut(&key) {
-            Some(transaction) => Some(transaction),
-            None => held.map(|held| &mut held.transaction),
+        if self.open.contains_key(&key) {
+            return self.open.get_mut(&key);
         }
+        let held = self.held.iter_mut().find(|held| held.key == key);
+        held.map(|held| &mut held.transaction)
     }
 
     /// A transaction is complete.
@@ -192,36 +192,25 @@ impl Exchange {
             .map(|held| held.due_ns)
     }
 
-    /// Reports what has been open for `after_ns`; when the next one will be.
-    pub(super) fn interim(
-        &mut self,
-        now_ns: u64,
-        after_ns: u64,
-        cx: &mut Context<'_>,
-    ) -> Option<u64> {
-        for transaction in self
-            .open
-            .values_mut()
-            .filter(|transaction| !transaction.interim)
-        {
+    /// Reports what has been open for `after_ns`.
+    pub(super) fn interim(&mut self, now_ns: u64, after_ns: u64, cx: &mut Context<'_>) {
+        for transaction in self.open.values_mut().filter(|open| !open.interim) {
             let due = transaction.start_ns.saturating_add(after_ns);
             if due > now_ns {
-                return Some(due);
+                return;
             }
             transaction.interim = true;
-            if let Some(id) = transaction.id {
-                cx.out.push(Progress::End(End {
-                    id,
-                    end_ns: due,
-                    response: transaction.response.clone(),
-                    request_body_bytes: transaction.request_body,
-                    response_body_bytes: transaction.response_body,
-                    outcome: Outcome::Interim,
-                    incomplete: None,
-                }));
-            }
+            let Some(id) = transaction.id else { continue };
+            cx.out.push(Progress::End(End {
+                id,
+                end_ns: due,
+                response: transaction.response.clone(),
+                request_body_bytes: transaction.request_body,
+                response_body_bytes: transaction.response_body,
+                outcome: Outcome::Interim,
+                incomplete: None,
+            }));
         }
-        None
     }
 
     /// First start of an open transaction that was not reported yet.

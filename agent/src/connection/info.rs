@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use threadline_common::record::{
-    Open, ROLE_ACCEPT, ROLE_CONNECT, TRANSPORT_MPTCP, TRANSPORT_REPLACED, TRANSPORT_TCP,
-    TRANSPORT_UNIX,
+    Open, ROLE_ACCEPT, ROLE_CONNECT, ROLE_UNKNOWN, TRANSPORT_MPTCP, TRANSPORT_REPLACED,
+    TRANSPORT_TCP, TRANSPORT_UNIX,
 };
 
 use super::transaction::{Connection, Endpoint, NoHop};
@@ -59,11 +59,17 @@ pub(super) fn sends_syn(open: Option<&Open>, requests: Direction) -> bool {
     }
 }
 
-/// True where `offset` is the first byte of its direction's stream.
+/// True where `offset` is the first byte of its direction's stream. Only TCP's own offsets tell
+/// that of a connection older than the agent.
 pub(super) fn is_origin(open: Option<&Open>, dir: Direction, offset: u64) -> bool {
-    let may_count_syn = dir == Direction::Tx
-        && open.is_none_or(|open| open.transport != TRANSPORT_UNIX && open.role != ROLE_ACCEPT);
-    offset == 0 || (offset == 1 && may_count_syn)
+    let (tcp, role) = open.map_or((true, ROLE_UNKNOWN), |open| {
+        (open.transport == TRANSPORT_TCP, open.role)
+    });
+    match offset {
+        0 => tcp || role != ROLE_UNKNOWN,
+        1 => tcp && dir == Direction::Tx && role != ROLE_ACCEPT,
+        _ => false,
+    }
 }
 
 fn bases(open: &Open, requests: Direction) -> Result<(u64, u64), NoHop> {

@@ -41,7 +41,10 @@ impl Counters {
                 Some((name.to_owned(), program.fd().ok()?.as_fd().as_raw_fd()))
             })
             .collect();
-        Ok(Self { array: super::load::map(ebpf, "COUNTERS")?, programs })
+        Ok(Self {
+            array: super::load::map(ebpf, "COUNTERS")?,
+            programs,
+        })
     }
 
     /// Every counter by its ledger name.
@@ -49,7 +52,10 @@ impl Counters {
         COUNTERS
             .iter()
             .map(|(id, name)| {
-                let sum = self.array.get(id, 0).map_or(0, |values| values.iter().sum());
+                let sum = self
+                    .array
+                    .get(id, 0)
+                    .map_or(0, |values| values.iter().sum());
                 ((*name).to_owned(), sum)
             })
             .collect()
@@ -57,7 +63,9 @@ impl Counters {
 
     /// Records that the full ring refused so far.
     pub fn refused(&self) -> u64 {
-        self.array.get(&RECORDS_RING_FULL, 0).map_or(0, |values| values.iter().sum())
+        self.array
+            .get(&RECORDS_RING_FULL, 0)
+            .map_or(0, |values| values.iter().sum())
     }
 
     /// What the kernel says of each program (`/proc/self/fdinfo`).
@@ -69,7 +77,13 @@ impl Counters {
                     std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
                 let field = |key: &str| {
                     text.lines()
-                        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().parse().ok())
+                        .find_map(|line| {
+                            line.strip_prefix(key)?
+                                .strip_prefix(':')?
+                                .trim()
+                                .parse()
+                                .ok()
+                        })
                         .unwrap_or(0)
                 };
                 ProgramInfo {

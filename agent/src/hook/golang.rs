@@ -103,12 +103,20 @@ impl Binaries {
             let known = self.arm(ebpf, file, path, id)?;
             self.known.insert(id, known);
         }
-        let Some(Some(known)) = self.known.get(&id) else { return Ok(None) };
-        let mut process = Process { flags: PROCESS_GO, binary: known.layout };
+        let Some(Some(known)) = self.known.get(&id) else {
+            return Ok(None);
+        };
+        let mut process = Process {
+            flags: PROCESS_GO,
+            binary: known.layout,
+        };
         if let (Some((pid, base)), Some(word)) = (library_of, known.binary.tls_slot_word)
             && let Some(slot) = read_slot(pid, base.wrapping_add(word))
         {
-            let layout = GoLayout { tls_slot: slot, ..known.binary.layout };
+            let layout = GoLayout {
+                tls_slot: slot,
+                ..known.binary.layout
+            };
             process.binary = self.add_layout(layout)?;
         }
         Ok(Some(process))
@@ -136,12 +144,21 @@ impl Binaries {
         path: PathBuf,
         id: FileId,
     ) -> Result<Option<Known>, ArmError> {
-        let Some(binary) = golang::inspect(file)? else { return Ok(None) };
-        let layout =
-            GoLayout { route_stack: binary.route_stack.unwrap_or(UNKNOWN), ..binary.layout };
+        let Some(binary) = golang::inspect(file)? else {
+            return Ok(None);
+        };
+        let layout = GoLayout {
+            route_stack: binary.route_stack.unwrap_or(UNKNOWN),
+            ..binary.layout
+        };
         let index = self.add_layout(layout)?;
-        let mut known =
-            Known { binary, path, layout: index, refused: Vec::new(), armed: 0 };
+        let mut known = Known {
+            binary,
+            path,
+            layout: index,
+            refused: Vec::new(),
+            armed: 0,
+        };
         if self.uprobes {
             let target = format!("/proc/self/fd/{}", file.as_raw_fd());
             for site in wanted(&known.binary) {
@@ -160,7 +177,10 @@ impl Binaries {
             }
         }
         if known.binary.linkage != golang::Linkage::SharedLibrary {
-            let process = Process { flags: PROCESS_GO, binary: index };
+            let process = Process {
+                flags: PROCESS_GO,
+                binary: index,
+            };
             self.at_exec.insert(Shared(id), Shared(process), 0)?;
         }
         Ok(Some(known))
@@ -199,7 +219,11 @@ const fn program(probe: Probe) -> &'static str {
 pub fn file_id(file: &File) -> std::io::Result<FileId> {
     let meta = file.metadata()?;
     let (major, minor) = (libc::major(meta.dev()), libc::minor(meta.dev()));
-    Ok(FileId { inode: meta.ino(), device: major << 20 | minor, pad: 0 })
+    Ok(FileId {
+        inode: meta.ino(),
+        device: major << 20 | minor,
+        pad: 0,
+    })
 }
 
 /// The TLS slot that the dynamic linker wrote for this process.
@@ -207,5 +231,7 @@ fn read_slot(pid: u32, address: u64) -> Option<i32> {
     let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
     let mut word = [0; 8];
     memory.read_exact_at(&mut word, address).ok()?;
-    i32::try_from(i64::from_le_bytes(word)).ok().filter(|slot| *slot != 0)
+    i32::try_from(i64::from_le_bytes(word))
+        .ok()
+        .filter(|slot| *slot != 0)
 }

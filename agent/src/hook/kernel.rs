@@ -37,11 +37,15 @@ struct Fields(Btf);
 
 impl Fields {
     fn structure(&self, name: &str) -> Option<Struct> {
-        self.0.resolve_types_by_name(name).ok()?.into_iter().find_map(|found| match found {
-            // A name can be declared many times; the definition has members.
-            Type::Struct(found) if !found.members.is_empty() => Some(found),
-            _ => None,
-        })
+        self.0
+            .resolve_types_by_name(name)
+            .ok()?
+            .into_iter()
+            .find_map(|found| match found {
+                // A name can be declared many times; the definition has members.
+                Type::Struct(found) if !found.members.is_empty() => Some(found),
+                _ => None,
+            })
     }
 
     /// Byte offset of a member, also inside anonymous structs and unions, and its type's id.
@@ -95,7 +99,9 @@ impl Fields {
             let (offset, found) = self.member(&within, name)?;
             sum += offset;
             if names.peek().is_some() {
-                let (Type::Struct(inner) | Type::Union(inner)) = found else { return None };
+                let (Type::Struct(inner) | Type::Union(inner)) = found else {
+                    return None;
+                };
                 within = inner;
             }
         }
@@ -106,8 +112,10 @@ impl Fields {
 /// Reads the layout of the running kernel.
 pub fn layout() -> Result<KernelLayout, LayoutError> {
     let path = Path::new(BTF_PATH);
-    let btf = Btf::from_file(path)
-        .map_err(|source| LayoutError::Btf { path: path.to_owned(), source })?;
+    let btf = Btf::from_file(path).map_err(|source| LayoutError::Btf {
+        path: path.to_owned(),
+        source,
+    })?;
     from_fields(&Fields(btf), symbol("tcp_recvmsg")?)
 }
 
@@ -127,11 +135,21 @@ fn from_fields(fields: &Fields, tcp_recvmsg: u64) -> Result<KernelLayout, Layout
     if last - first > TCP_SPAN as u64 {
         return Err(LayoutError::Span(last - first));
     }
-    let [rcv_nxt, copied_seq, bytes_received, snd_una, write_seq, bytes_acked] =
-        tcp.map(|offset| offset - first);
+    let [
+        rcv_nxt,
+        copied_seq,
+        bytes_received,
+        snd_una,
+        write_seq,
+        bytes_acked,
+    ] = tcp.map(|offset| offset - first);
     Ok(KernelLayout {
         task_files: of("task_struct.files")?,
-        task_fsbase: if cfg!(target_arch = "x86_64") { of("task_struct.thread.fsbase")? } else { 0 },
+        task_fsbase: if cfg!(target_arch = "x86_64") {
+            of("task_struct.thread.fsbase")?
+        } else {
+            0
+        },
         task_start: fields
             .offset(&["task_struct.start_boottime", "task_struct.real_start_time"])?,
         task_signal: of("task_struct.signal")?,
@@ -193,7 +211,9 @@ fn symbol(name: &'static str) -> Result<u64, LayoutError> {
             if found != name {
                 return None;
             }
-            u64::from_str_radix(address, 16).ok().filter(|address| *address != 0)
+            u64::from_str_radix(address, 16)
+                .ok()
+                .filter(|address| *address != 0)
         })
         .ok_or_else(missing)
 }
@@ -204,7 +224,9 @@ mod tests {
 
     #[test]
     fn the_running_kernel_tells_plausible_offsets() {
-        let Ok(btf) = Btf::from_file(BTF_PATH) else { return };
+        let Ok(btf) = Btf::from_file(BTF_PATH) else {
+            return;
+        };
         let layout = from_fields(&Fields(btf), 1).unwrap();
         // include/net/sock.h: `struct sock_common` has begun with these words since 3.x.
         assert_eq!((layout.sk_daddr, layout.sk_saddr), (0, 4));

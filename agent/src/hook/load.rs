@@ -53,16 +53,38 @@ pub struct Hook {
 
 /// Programs of the tracepoint back end and those that every back end needs.
 pub const HOOKS: &[Hook] = &[
-    Hook { program: "process_exec", tracepoint: "sched_process_exec" },
-    Hook { program: "process_exit", tracepoint: "sched_process_exit" },
-    Hook { program: "sock_state", tracepoint: "inet_sock_set_state" },
-    Hook { program: "sys_exit", tracepoint: "sys_exit" },
-    Hook { program: "sys_enter", tracepoint: "sys_enter" },
+    Hook {
+        program: "process_exec",
+        tracepoint: "sched_process_exec",
+    },
+    Hook {
+        program: "process_exit",
+        tracepoint: "sched_process_exit",
+    },
+    Hook {
+        program: "sock_state",
+        tracepoint: "inet_sock_set_state",
+    },
+    Hook {
+        program: "sys_exit",
+        tracepoint: "sys_exit",
+    },
+    Hook {
+        program: "sys_enter",
+        tracepoint: "sys_enter",
+    },
 ];
 
 /// Uprobe programs.
-pub const UPROBES: &[&str] =
-    &["go_serve", "go_call", "go_conn", "go_create", "go_exit", "go_route", "go_route_stack"];
+pub const UPROBES: &[&str] = &[
+    "go_serve",
+    "go_call",
+    "go_conn",
+    "go_create",
+    "go_exit",
+    "go_route",
+    "go_route_stack",
+];
 
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -85,10 +107,14 @@ pub fn load(settings: Settings, ring_bytes: u32) -> Result<Ebpf, LoadError> {
         .load(OBJECT)?;
     for hook in HOOKS {
         let program = tracepoint(&mut ebpf, hook.program)?;
-        program.load(hook.tracepoint, &btf).map_err(|source| refused(hook.program, source))?;
+        program
+            .load(hook.tracepoint, &btf)
+            .map_err(|source| refused(hook.program, source))?;
     }
     for name in UPROBES {
-        uprobe(&mut ebpf, name)?.load().map_err(|source| refused(name, source))?;
+        uprobe(&mut ebpf, name)?
+            .load()
+            .map_err(|source| refused(name, source))?;
     }
     Ok(ebpf)
 }
@@ -113,7 +139,10 @@ pub fn map<T: TryFrom<Map, Error = MapError>>(
 }
 
 fn refused(name: &'static str, source: ProgramError) -> LoadError {
-    LoadError::Program { name, source: Box::new(source) }
+    LoadError::Program {
+        name,
+        source: Box::new(source),
+    }
 }
 
 fn tracepoint<'a>(

@@ -3,7 +3,10 @@
 use threadline_common::record::{Clock, Header, KIND_CLOCK};
 
 fn read(clock: libc::clockid_t) -> i64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: a valid pointer to a timespec of ours.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
     time.tv_sec * 1_000_000_000 + time.tv_nsec
@@ -34,7 +37,11 @@ pub fn clock_record(boot_id: [u8; 16]) -> Clock {
         kind: KIND_CLOCK,
         pad: 0,
     };
-    Clock { header, wall_offset_ns: wall - before, boot_id }
+    Clock {
+        header,
+        wall_offset_ns: wall - before,
+        boot_id,
+    }
 }
 
 /// The machine's boot id; zeroes where unreadable.

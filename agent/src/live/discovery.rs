@@ -4,7 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -15,6 +17,7 @@ use aya::{
 use threadline_common::map::{FileId, PROCESS_SKIP, Process};
 use tracing::{debug, warn};
 
+use super::sweep::{self, Sweeper};
 use crate::golang::{self, GoBinary};
 use crate::hook::golang::{Binaries, Shared};
 use crate::process::facts::ProcessFacts;
@@ -38,8 +41,19 @@ pub struct Seen {
     pub ktime_ns: u64,
     /// `comm` at exec, for one that is gone before it can be looked at.
     pub comm: String,
-    /// It mapped executable files: look for libraries only.
-    pub libraries_only: bool,
+    /// What to do about it.
+    pub what: What,
+}
+
+/// What was seen of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A record of it, or its exec: judge it, probe its binary.
+    Process,
+    /// It mapped executable files: look for libraries.
+    Libraries,
+    /// Its end: forget it.
+    Ended,
 }
 
 /// What became of it.
@@ -90,6 +104,7 @@ impl Discovery {
     pub fn start(
         ebpf: Ebpf,
         binaries: Binaries,
+        sweeper: Sweeper,
         processes: BpfHashMap<MapData, u32, Shared<Process>>,
         who: Who,
     ) -> std::io::Result<Self> {
@@ -108,16 +123,26 @@ impl Discovery {
         let attacher = Attacher {
             ebpf,
             binaries,
+            sweeper,
             processes,
             report: report.clone(),
             failed: HashSet::new(),
             plain: HashSet::new(),
         };
         let threads = vec![
-            thread::Builder::new().name("facts".into()).spawn(move || facts.run(&seen_by))?,
-            thread::Builder::new().name("attach".into()).spawn(move || attacher.run(&attach_by))?,
+            thread::Builder::new()
+                .name("facts".into())
+                .spawn(move || facts.run(&seen_by))?,
+            thread::Builder::new()
+                .name("attach".into())
+                .spawn(move || attacher.run(&attach_by))?,
         ];
-        Ok(Self { seen, judged, binaries: report, threads })
+        Ok(Self {
+            seen,
+            judged,
+            binaries: report,
+            threads,
+        })
     }
 
     /// Looks at a process soon; false when too many wait.
@@ -158,7 +183,7 @@ struct Facts {
 impl Facts {
     fn run(mut self, seen: &Receiver<Seen>) {
         for seen in seen {
-            if seen.libraries_only {
+            if seen.what != What::Process {
                 let _ = self.attach.send(seen);
             } else if self.judge(seen).is_none() {
                 return;
@@ -172,21 +197,46 @@ impl Facts {
         let Ok(snapshot) = process::read::read(tgid) else {
             debug!(tgid, "process was gone before it was looked at");
             let facts = process::facts_of_the_gone(tgid, &seen.comm, &self.who.host);
-            return self.judged.send(Judged::Selected(seen.ktime_ns, Box::new(facts))).ok();
+            return self
+                .judged
+                .send(Judged::Selected(seen.ktime_ns, Box::new(facts)))
+                .ok();
         };
-        match self.who.targets.select(&snapshot.view(self.ports(tgid).as_deref())) {
+        match self
+            .who
+            .targets
+            .select(&snapshot.view(self.ports(tgid).as_deref()))
+        {
             Verdict::Selected => {
                 let version = self.go_version(tgid);
-                let facts =
-                    process::facts(&snapshot, &self.who.host, &self.who.options, version.as_deref());
-                self.judged.send(Judged::Selected(seen.ktime_ns, Box::new(facts))).ok()?;
+                let facts = process::facts(
+                    &snapshot,
+                    &self.who.host,
+                    &self.who.options,
+                    version.as_deref(),
+                );
+                self.judged
+                    .send(Judged::Selected(seen.ktime_ns, Box::new(facts)))
+                    .ok()?;
                 let _ = self.attach.send(seen);
             }
             Verdict::Skipped(skip) => {
-                debug!(tgid, exe = snapshot.exe, reason = skip.reason(), "not selected");
+                debug!(
+                    tgid,
+                    exe = snapshot.exe,
+                    reason = skip.reason(),
+                    "not selected"
+                );
                 let for_good = skip != Skip::NotListening;
                 if for_good {
-                    set(&self.processes, tgid, Process { flags: PROCESS_SKIP, binary: 0 });
+                    set(
+                        &self.processes,
+                        tgid,
+                        Process {
+                            flags: PROCESS_SKIP,
+                            binary: 0,
+                        },
+                    );
                 }
                 self.judged.send(Judged::Skipped { tgid, for_good }).ok()?;
             }
@@ -221,7 +271,9 @@ impl Facts {
 fn load_base(tgid: u32, inode: u64) -> Option<u64> {
     let process = procfs::process::Process::new(i32::try_from(tgid).ok()?).ok()?;
     let maps = process.maps().ok()?;
-    maps.iter().find(|map| map.inode == inode && map.offset == 0).map(|map| map.address.0)
+    maps.iter()
+        .find(|map| map.inode == inode && map.offset == 0)
+        .map(|map| map.address.0)
 }
 
 fn set(processes: &Processes, tgid: u32, process: Process) {
@@ -234,6 +286,7 @@ fn set(processes: &Processes, tgid: u32, process: Process) {
 struct Attacher {
     ebpf: Ebpf,
     binaries: Binaries,
+    sweeper: Sweeper,
     processes: Processes,
     report: Arc<Mutex<Vec<BinaryReport>>>,
     failed: HashSet<PathBuf>,
@@ -243,29 +296,39 @@ struct Attacher {
 
 impl Attacher {
     fn run(mut self, seen: &Receiver<Seen>) {
-        for seen in seen {
-            let exe = PathBuf::from(format!("/proc/{}/exe", seen.tgid));
-            if !seen.libraries_only {
-                let path = std::fs::read_link(&exe).unwrap_or_else(|_| exe.clone());
-                if self.look(&seen, &exe, path, None) {
-                    continue;
-                }
+        loop {
+            match seen.recv_timeout(sweep::PERIOD) {
+                Ok(seen) if seen.what == What::Ended => self.sweeper.ended(seen.tgid),
+                Ok(seen) => self.process(&seen),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            // Go in a shared library: in any program, loaded at any time.
-            for library in files::mapped(seen.tgid).unwrap_or_default() {
-                if self.plain.contains(&library.id) {
-                    continue;
-                }
-                let base = load_base(seen.tgid, library.id.inode).unwrap_or(0);
-                let go = [&library.map_file, &library.in_root(seen.tgid)]
-                    .into_iter()
-                    .find(|path| File::open(path).is_ok())
-                    .is_some_and(|open| {
-                        self.look(&seen, open, library.path.clone(), Some((seen.tgid, base)))
-                    });
-                if !go && self.plain.len() < MAX_PLAIN {
-                    self.plain.insert(library.id);
-                }
+            self.sweeper.tick();
+        }
+    }
+
+    fn process(&mut self, seen: &Seen) {
+        if seen.what == What::Process {
+            let exe = PathBuf::from(format!("/proc/{}/exe", seen.tgid));
+            let path = std::fs::read_link(&exe).unwrap_or_else(|_| exe.clone());
+            if self.look(seen, &exe, path, None) {
+                return;
+            }
+        }
+        // Go in a shared library: in any program, loaded at any time.
+        for library in files::mapped(seen.tgid).unwrap_or_default() {
+            if self.plain.contains(&library.id) {
+                continue;
+            }
+            let base = load_base(seen.tgid, library.id.inode).unwrap_or(0);
+            let go = [&library.map_file, &library.in_root(seen.tgid)]
+                .into_iter()
+                .find(|path| File::open(path).is_ok())
+                .is_some_and(|open| {
+                    self.look(seen, open, library.path.clone(), Some((seen.tgid, base)))
+                });
+            if !go && self.plain.len() < MAX_PLAIN {
+                self.plain.insert(library.id);
             }
         }
     }
@@ -278,10 +341,15 @@ impl Attacher {
         path: PathBuf,
         library_of: Option<(u32, u64)>,
     ) -> bool {
-        let Ok(file) = File::open(open) else { return false };
+        let Ok(file) = File::open(open) else {
+            return false;
+        };
         let before = self.binaries.known().count();
         let began = std::time::Instant::now();
-        match self.binaries.process(&mut self.ebpf, &file, path.clone(), library_of) {
+        match self
+            .binaries
+            .process(&mut self.ebpf, &file, path.clone(), library_of)
+        {
             Ok(None) => false,
             Ok(Some(process)) => {
                 set(&self.processes, seen.tgid, process);
@@ -304,8 +372,12 @@ impl Attacher {
     }
 
     fn tell(&self, path: &Path, took: std::time::Duration) {
-        let Some(known) = self.binaries.known().find(|known| known.path == path) else { return };
-        let GoBinary { version, missing, .. } = &known.binary;
+        let Some(known) = self.binaries.known().find(|known| known.path == path) else {
+            return;
+        };
+        let GoBinary {
+            version, missing, ..
+        } = &known.binary;
         tracing::info!(
             path = %path.display(), version, probes = known.armed, took = ?took, "go binary armed"
         );
@@ -321,6 +393,9 @@ impl Attacher {
             missing: missing.clone(),
             armed_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         };
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+        self.report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(report);
     }
 }

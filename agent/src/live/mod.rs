@@ -5,6 +5,7 @@ pub mod discovery;
 pub mod reader;
 pub mod recorder;
 pub mod report;
+pub mod sweep;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,10 +23,11 @@ use crate::pipeline::Pipeline;
 use crate::process;
 use crate::span::model::Span;
 
-use discovery::{BinaryReport, Discovery, Seen, Who};
+use discovery::{BinaryReport, Discovery, Seen, What, Who};
 use reader::Reader;
 use recorder::Recorder;
 use report::Processes;
+use sweep::Sweeper;
 
 /// Why the agent could not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,20 +79,33 @@ impl Live {
         let mut table: BpfHashMap<MapData, u32, Shared<Process>> =
             load::map(&mut ebpf, "PROCESSES")?;
         let me = std::process::id();
-        table.insert(me, Shared(Process { flags: PROCESS_SKIP, binary: 0 }), 0)?;
+        table.insert(
+            me,
+            Shared(Process {
+                flags: PROCESS_SKIP,
+                binary: 0,
+            }),
+            0,
+        )?;
         let counters = Arc::new(Counters::new(&mut ebpf)?);
         let ring = load::map(&mut ebpf, "RECORDS_RING")?;
         let binaries = Binaries::new(&mut ebpf, capture.uprobes)?;
+        let sweeper = Sweeper::new(&mut ebpf)?;
         load::attach(&mut ebpf)?;
 
         let boot_id = clock::boot_id();
-        let discovery = Discovery::start(ebpf, binaries, table, who)?;
+        let discovery = Discovery::start(ebpf, binaries, sweeper, table, who)?;
         let report = discovery.binaries.clone();
         let processes = Processes::default();
         let now = clock::monotonic_ns();
         let running: Vec<u32> = process::scan().filter(|tgid| *tgid != me).collect();
         for &tgid in &running {
-            let seen = Seen { tgid, ktime_ns: now, comm: String::new(), libraries_only: false };
+            let seen = Seen {
+                tgid,
+                ktime_ns: now,
+                comm: String::new(),
+                what: What::Process,
+            };
             discovery.look_at(seen);
         }
         let reader = Reader {
@@ -104,7 +119,12 @@ impl Live {
             processes: processes.clone(),
             running,
         };
-        Ok(Self { reader, counters, processes, binaries: report })
+        Ok(Self {
+            reader,
+            counters,
+            processes,
+            binaries: report,
+        })
     }
 
     /// Runs until `stop` is set or `until` has come; hands finished spans to `sink`. Everything is

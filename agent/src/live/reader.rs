@@ -12,7 +12,7 @@ use threadline_common::record::{self, Header, KIND_COUNTERS, KIND_PROCESS};
 use tracing::warn;
 
 use super::clock;
-use super::discovery::{Discovery, Judged, Seen};
+use super::discovery::{Discovery, Judged, Seen, What};
 use super::recorder::Recorder;
 use crate::health::{Ledger, Note, Reason, Stage};
 use crate::hook::counters::Counters;
@@ -50,7 +50,9 @@ pub struct Reader {
 
 /// Copies the next record out of the ring, whose room is free again then.
 fn take_record(ring: &mut RingBuf<MapData>, record: &mut Vec<u8>) -> bool {
-    let Some(item) = ring.next() else { return false };
+    let Some(item) = ring.next() else {
+        return false;
+    };
     record.clear();
     record.extend_from_slice(&item);
     true
@@ -146,12 +148,21 @@ impl Reader {
         if refused == turn.refused {
             return;
         }
-        let loss = Loss { refused: refused - turn.refused, until_ns: now };
+        let loss = Loss {
+            refused: refused - turn.refused,
+            until_ns: now,
+        };
         turn.refused = refused;
         self.ledger.note(Note::RingFullSeen, 1);
-        warn!(records = loss.refused, "the ring was full; raise --ring-bytes if this goes on");
+        warn!(
+            records = loss.refused,
+            "the ring was full; raise --ring-bytes if this goes on"
+        );
         if let Ok(json) = serde_json::to_vec(&loss) {
-            self.accept(&json_record(KIND_COUNTERS, 0, turn.last_pass_ns, &json), turn);
+            self.accept(
+                &json_record(KIND_COUNTERS, 0, turn.last_pass_ns, &json),
+                turn,
+            );
         }
     }
 
@@ -170,10 +181,19 @@ impl Reader {
 
     fn discover(&mut self, event: &Event, turn: &mut Turn) {
         let Header { tgid, ktime_ns, .. } = *event.header();
-        let mut seen = Seen { tgid, ktime_ns, comm: String::new(), libraries_only: false };
+        let mut seen = Seen {
+            tgid,
+            ktime_ns,
+            comm: String::new(),
+            what: What::Process,
+        };
         match event {
             Event::Exec(exec) => {
-                let end = exec.comm.iter().position(|byte| *byte == 0).unwrap_or(exec.comm.len());
+                let end = exec
+                    .comm
+                    .iter()
+                    .position(|byte| *byte == 0)
+                    .unwrap_or(exec.comm.len());
                 seen.comm = String::from_utf8_lossy(&exec.comm[..end]).into_owned();
                 turn.skipped.remove(&tgid);
                 turn.undecided.remove(&tgid);
@@ -183,13 +203,15 @@ impl Reader {
                 if !turn.known.contains(&tgid) || turn.skipped.contains(&tgid) {
                     return;
                 }
-                seen.libraries_only = true;
+                seen.what = What::Libraries;
             }
             Event::Exit(_) => {
                 turn.known.remove(&tgid);
                 turn.skipped.remove(&tgid);
                 turn.undecided.remove(&tgid);
                 self.processes.remove(tgid);
+                seen.what = What::Ended;
+                self.discovery.look_at(seen);
                 return;
             }
             // Softirq records name whoever ran; agent records name nobody.
@@ -242,8 +264,11 @@ impl Reader {
 
     /// Sleeps until the ring is worth a look.
     fn sleep(&self) {
-        let mut wait =
-            libc::pollfd { fd: self.ring.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut wait = libc::pollfd {
+            fd: self.ring.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         let millis = i32::try_from(PERIOD.as_millis()).unwrap_or(5);
         // SAFETY: one valid pollfd.
         unsafe { libc::poll(&raw mut wait, 1, millis) };

@@ -22,12 +22,18 @@ impl Recorder {
     /// Creates the file. `raw`: secrets are kept.
     pub fn create(path: &Path, raw: bool) -> std::io::Result<Self> {
         let redactor = (!raw).then(Redactor::default);
-        Ok(Self { writer: Some(Writer::create(path)?), redactor, written: 0 })
+        Ok(Self {
+            writer: Some(Writer::create(path)?),
+            redactor,
+            written: 0,
+        })
     }
 
     /// Appends a record.
     pub fn record(&mut self, event: &Event) {
-        let Some(writer) = &mut self.writer else { return };
+        let Some(writer) = &mut self.writer else {
+            return;
+        };
         if let Some(redactor) = &mut self.redactor
             && let Some(input) = noted(event)
         {

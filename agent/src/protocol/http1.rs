@@ -77,7 +77,7 @@ pub struct Http1 {
     presumed: Option<Waiting>,
     next_key: u64,
     /// Number of the message at hand in the request direction.
-    current_ordinal: u32,
+    current_ordinal: Option<u32>,
     /// Number of the message in which the last bytes of the last request came.
     request_ordinal: u32,
     /// Number of the message in which the last response bytes came.
@@ -108,7 +108,7 @@ impl Http1 {
             waiting: VecDeque::new(),
             presumed: None,
             next_key: 0,
-            current_ordinal: 0,
+            current_ordinal: None,
             request_ordinal: 0,
             response_ordinal: options.answered,
             ordinal_step: None,
@@ -146,6 +146,27 @@ impl Http1 {
         );
     }
 
+    /// Notes which message is at hand. One whose beginning was not seen is passed over.
+    fn follow(&mut self, requests: bool, mark: Mark, piece: Piece<'_>) {
+        let now = Some(mark.ordinal);
+        let (before, state) = if requests {
+            (
+                self.current_ordinal.replace(mark.ordinal),
+                &mut self.request,
+            )
+        } else {
+            self.heard = true;
+            (
+                self.response_ordinal.replace(mark.ordinal),
+                &mut self.response,
+            )
+        };
+        let inside = before != now && !mark.first;
+        if inside && matches!((&*state, piece), (State::Idle, Piece::Bytes(_))) {
+            *state = State::Seek(Reason::Gap);
+        }
+    }
+
     fn state(&self, dir: Direction) -> &State {
         if dir == self.options.requests {
             &self.request
@@ -164,26 +185,16 @@ impl Protocol for Http1 {
         events: &mut Vec<Event>,
     ) -> Taken {
         if self.opaque.is_some() {
-            Taken {
-                bytes: piece.len(),
-                place: Place::Unknown,
-            }
-        } else if dir == self.options.requests {
-            let known = std::mem::replace(&mut self.current_ordinal, mark.ordinal) == mark.ordinal;
-            let bytes = matches!(piece, Piece::Bytes(_));
-            if bytes && !known && !mark.first && matches!(self.request, State::Idle) {
-                // A message whose beginning was not seen.
-                self.request = State::Seek(Reason::Gap);
-            }
+            return all(&piece, Place::Unknown);
+        }
+        let requests = dir == self.options.requests;
+        // What was lost may have been of other messages than the one at hand.
+        if !matches!(piece, Piece::Lost { .. }) {
+            self.follow(requests, mark, piece);
+        }
+        if requests {
             self.take_request(mark, piece, events)
         } else {
-            self.heard |= !matches!(piece, Piece::Lost { .. });
-            let known = self.response_ordinal.replace(mark.ordinal) == Some(mark.ordinal);
-            let bytes = matches!(piece, Piece::Bytes(_));
-            if bytes && !known && !mark.first && matches!(self.response, State::Idle) {
-                // A message whose beginning was not seen.
-                self.response = State::Seek(Reason::Gap);
-            }
             self.take_response(mark, piece, events)
         }
     }

@@ -5,7 +5,8 @@ pub mod recording;
 
 use bytes::Bytes;
 use threadline_common::record::{
-    self, Clock, Close, Exec, GoCall, GoConn, GoExit, GoRoute, GoServe, Halt, Header, Open, Segment, Short,
+    self, Clock, Close, Exec, GoCall, GoConn, GoExit, GoRoute, GoServe, Halt, Header, Open,
+    Segment, Short,
 };
 
 use crate::process::facts::ProcessFacts;
@@ -60,11 +61,19 @@ pub struct BadRecord {
 impl Event {
     /// Decodes one whole record.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadRecord> {
-        let header: Header =
-            record::read(bytes).ok_or(BadRecord { kind: 0, len: bytes.len() })?;
-        let bad = BadRecord { kind: header.kind, len: bytes.len() };
+        let header: Header = record::read(bytes).ok_or(BadRecord {
+            kind: 0,
+            len: bytes.len(),
+        })?;
+        let bad = BadRecord {
+            kind: header.kind,
+            len: bytes.len(),
+        };
         let rest = |from: usize, len: usize| {
-            bytes.get(from..from.saturating_add(len)).map(Bytes::copy_from_slice).ok_or(bad)
+            bytes
+                .get(from..from.saturating_add(len))
+                .map(Bytes::copy_from_slice)
+                .ok_or(bad)
         };
         macro_rules! fixed {
             ($variant:ident) => {
@@ -79,7 +88,10 @@ impl Event {
                 if segment.captured > segment.len {
                     return Err(bad);
                 }
-                Ok(Self::Segment(segment, rest(size_of::<Segment>(), segment.captured as usize)?))
+                Ok(Self::Segment(
+                    segment,
+                    rest(size_of::<Segment>(), segment.captured as usize)?,
+                ))
             }
             record::KIND_SHORT => fixed!(Short),
             record::KIND_HALT => fixed!(Halt),
@@ -91,7 +103,10 @@ impl Event {
             record::KIND_GO_CONN => fixed!(GoConn),
             record::KIND_GO_ROUTE => {
                 let route: GoRoute = record::read(bytes).ok_or(bad)?;
-                Ok(Self::GoRoute(route, rest(size_of::<GoRoute>(), route.len as usize)?))
+                Ok(Self::GoRoute(
+                    route,
+                    rest(size_of::<GoRoute>(), route.len as usize)?,
+                ))
             }
             record::KIND_GO_EXIT => fixed!(GoExit),
             record::KIND_CLOCK => fixed!(Clock),
@@ -151,8 +166,14 @@ impl Event {
 /// A record made by the agent itself: a head and JSON.
 pub fn json_record(kind: u16, tgid: u32, ktime_ns: u64, json: &[u8]) -> Vec<u8> {
     let size = size_of::<Header>() + json.len();
-    let header =
-        Header { ktime_ns, tgid, tid: tgid, size: u32::try_from(size).unwrap_or(u32::MAX), kind, pad: 0 };
+    let header = Header {
+        ktime_ns,
+        tgid,
+        tid: tgid,
+        size: u32::try_from(size).unwrap_or(u32::MAX),
+        kind,
+        pad: 0,
+    };
     let mut out = record::bytes_of(&header).to_vec();
     out.extend_from_slice(json);
     out
@@ -172,7 +193,9 @@ mod tests {
         segment.captured = 3;
         let mut bytes = record::bytes_of(&segment).to_vec();
         bytes.extend_from_slice(b"GET");
-        let Ok(Event::Segment(read, payload)) = Event::decode(&bytes) else { panic!() };
+        let Ok(Event::Segment(read, payload)) = Event::decode(&bytes) else {
+            panic!()
+        };
         assert_eq!(read, segment);
         assert_eq!(&payload[..], b"GET");
         assert!(Event::decode(&bytes[..82]).is_err(), "payload cut short");

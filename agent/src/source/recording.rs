@@ -37,7 +37,12 @@ pub struct Writer {
 impl Writer {
     /// Creates the file (readable by its owner only) or empties it.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
         let mut file = BufWriter::with_capacity(1 << 18, file);
         file.write_all(MAGIC)?;
         Ok(Self { file })
@@ -72,11 +77,15 @@ impl<R: Read> Reader<R> {
     pub fn new(stream: R) -> Result<Self, RecordingError> {
         let mut file = BufReader::with_capacity(1 << 18, stream);
         let mut magic = [0; MAGIC.len()];
-        file.read_exact(&mut magic).map_err(|_| RecordingError::Magic)?;
+        file.read_exact(&mut magic)
+            .map_err(|_| RecordingError::Magic)?;
         if magic != MAGIC {
             return Err(RecordingError::Magic);
         }
-        Ok(Self { file, offset: MAGIC.len() as u64 })
+        Ok(Self {
+            file,
+            offset: MAGIC.len() as u64,
+        })
     }
 
     /// The next record's bytes; `None` at the end. A record cut off by the end of the file (a
@@ -134,7 +143,13 @@ mod tests {
         record[16..20].copy_from_slice(&u32::MAX.to_le_bytes());
         bytes.extend_from_slice(&record);
         let mut reader = Reader::new(&bytes[..]).unwrap();
-        assert!(matches!(reader.next(&mut Vec::new()), Err(RecordingError::Size(u32::MAX, 23))));
-        assert!(matches!(Reader::new(&b"no"[..]), Err(RecordingError::Magic)));
+        assert!(matches!(
+            reader.next(&mut Vec::new()),
+            Err(RecordingError::Size(u32::MAX, 23))
+        ));
+        assert!(matches!(
+            Reader::new(&b"no"[..]),
+            Err(RecordingError::Magic)
+        ));
     }
 }

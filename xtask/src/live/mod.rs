@@ -21,15 +21,20 @@ pub struct Live {
 /// One test: a name that says what holds, and the test.
 type Test = (&'static str, fn(&Live) -> Result<Verdict>);
 
+/// All but the matrix.
+const ALL: &[&[Test]] = &[requests::TESTS];
+
 /// What can be told from the built object, on any machine.
 pub fn object_tests(tally: &mut Tally) {
     object::tests(tally);
 }
 
-/// Runs all that the filter wants.
-pub fn tests(tally: &mut Tally) -> Result<()> {
-    let tests: Vec<Test> = requests::TESTS
+/// Runs all that the filter wants; builds the agent where none is given.
+pub fn tests(tally: &mut Tally, agent: Option<&Path>) -> Result<()> {
+    let tests: Vec<Test> = ALL
         .iter()
+        .copied()
+        .flatten()
         .copied()
         .filter(|(name, _)| tally.wants(name))
         .collect();
@@ -50,7 +55,10 @@ pub fn tests(tally: &mut Tally) -> Result<()> {
         return Ok(());
     }
     let live = Live {
-        agent: build::all(true)?,
+        agent: match agent {
+            Some(agent) => agent.to_path_buf(),
+            None => build::all(true)?,
+        },
         programs: Programs::build(&folder("bin"), Build::default())?,
     };
     for (name, test) in tests {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 pub struct Agent {
     process: Process,
     program: PathBuf,
+    socket: PathBuf,
     status_file: PathBuf,
 }
 
@@ -47,9 +49,12 @@ impl Agent {
     ) -> Result<Self> {
         mount_tracefs()?;
         let status_file = dir.join("status.json");
+        let socket = socket();
         let mut command = Command::new(program);
         command
             .arg("run")
+            .arg("--socket")
+            .arg(&socket)
             .arg("--status-file")
             .arg(&status_file)
             .args(args);
@@ -73,11 +78,16 @@ impl Agent {
                 command.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
                 None
             }
+            Exporter::Endpoint(endpoint) => {
+                command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+                None
+            }
         };
         let process = Process::start("threadline", command, &dir.join("agent.log"), out)?;
         let mut agent = Self {
             process,
             program: program.to_path_buf(),
+            socket,
             status_file,
         };
         agent.wait_until_ready()?;
@@ -90,7 +100,7 @@ impl Agent {
         let until = Instant::now() + READY_LIMIT;
         while Instant::now() < until {
             self.process.check()?;
-            if self.ask().is_ok() {
+            if self.status().is_ok() {
                 return Ok(());
             }
             sleep(Duration::from_millis(100));
@@ -107,14 +117,16 @@ impl Agent {
     }
 
     /// What `threadline status` says.
-    fn ask(&self) -> Result<Value> {
-        let told = command::output(Command::new(&self.program).args(["status", "--json"]))?;
+    pub fn status(&self) -> Result<Value> {
+        let mut ask = Command::new(&self.program);
+        ask.args(["status", "--json", "--socket"]).arg(&self.socket);
+        let told = command::output(&mut ask)?;
         serde_json::from_str(&told).context("`threadline status --json` is no JSON")
     }
 
     /// Ends it as Ctrl-C would, and gives its last status.
     pub fn stop(self) -> Result<Value> {
-        let before = self.ask()?;
+        let before = self.status()?;
         let status = self.process.stop("INT", STOP_LIMIT)?;
         if !status.success() {
             bail!("threadline ended with {status} after SIGINT");
@@ -125,6 +137,17 @@ impl Agent {
         };
         serde_json::from_str(&text).with_context(|| self.status_file.display().to_string())
     }
+}
+
+/// A status socket of its own, so that an agent which runs already is left alone. In a short
+/// folder: the kernel takes 107 bytes.
+pub fn socket() -> PathBuf {
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    PathBuf::from(format!(
+        "/run/threadline/test-{}-{number}.sock",
+        std::process::id()
+    ))
 }
 
 /// Most systems mount it at boot, small ones do not; without it there are no tracepoints.

@@ -3,6 +3,8 @@
 mod cargo;
 mod tally;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::rig::golang;
@@ -18,12 +20,19 @@ pub struct Options {
     /// Leave out the live tests (which need root and BPF).
     #[arg(long)]
     offline: bool,
+    /// Run the live tests only, of this agent instead of a new one.
+    #[arg(long, value_name = "FILE", conflicts_with = "offline")]
+    live: Option<PathBuf>,
 }
 
 /// The command.
 pub fn run(options: &Options) -> Result<bool> {
     let filter = options.filter.as_deref().unwrap_or_default();
     let mut tally = Tally::new(filter);
+    if let Some(agent) = &options.live {
+        live::tests(&mut tally, Some(agent))?;
+        return Ok(tally.finish());
+    }
     let toolchain = setup::ready()?;
     // Everything else embeds or inspects the object.
     build::kernel_programs(&toolchain)?;
@@ -32,7 +41,7 @@ pub fn run(options: &Options) -> Result<bool> {
     cargo::tests(&mut tally)?;
     live::object_tests(&mut tally);
     if !options.offline {
-        live::tests(&mut tally)?;
+        live::tests(&mut tally, None)?;
     }
     Ok(tally.finish())
 }

@@ -12,10 +12,7 @@ use crate::protocol::Direction::{Rx, Tx};
 type Hop = (Role, Result<(u64, u64), NoHop>, u64);
 
 /// Role, bases and offset of every request of three, two of them pipelined.
-fn hops(
-    requests: crate::protocol::Direction,
-    open: Open,
-) -> Vec<Hop> {
+fn hops(requests: crate::protocol::Direction, open: Open) -> Vec<Hop> {
     let mut rig = Rig::bare();
     let syn = u64::from(requests == Tx && open.transport != TRANSPORT_UNIX);
     rig.wire.offsets[Tx.index()] = syn;

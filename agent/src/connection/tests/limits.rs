@@ -66,8 +66,7 @@ fn unfinished_header_blocks_of_the_node_have_a_bound() {
     let half = format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(60_000));
     let ends = 2 * MAX_BUFFERED as u64 / 60_000;
     for conn in 0..ends {
-        rig.wire.conn = conn;
-        rig.wire.offsets = [0, 0];
+        rig.wire = Wire::new(conn);
         rig.rx(&half);
     }
     assert!(rig.dropped(Reason::OverLimit) > 0);

@@ -2,10 +2,12 @@
 
 use super::support::{Rig, get, ok, status};
 use crate::connection::Input;
-use crate::connection::transaction::Outcome;
+use crate::connection::transaction::{NoHop, Outcome};
 use crate::health::{Reason, Stage};
 use crate::protocol::Direction::{Rx, Tx};
-use threadline_common::record::CLOSE_SENT_FIN;
+use threadline_common::record::{
+    CLOSE_SENT_FIN, Close, Open, ROLE_ACCEPT, ROLE_UNKNOWN, TRANSPORT_REPLACED, TRANSPORT_UNIX,
+};
 
 #[test]
 fn a_lost_piece_of_a_known_length_harms_nobody() {
@@ -171,4 +173,57 @@ fn a_record_that_comes_twice_changes_nothing() {
     rig.flush();
     assert_eq!(rig.told(), [("/".into(), Some(200))]);
     rig.assert_balanced();
+}
+
+#[test]
+fn a_lost_last_response_is_not_called_closed() {
+    let mut rig = Rig::server();
+    rig.rx(get("/1"));
+    rig.lose(Tx, ok("x"));
+    let Input::Close(close) = rig.wire.close(CLOSE_SENT_FIN) else {
+        panic!("not a close")
+    };
+    rig.push(Input::Close(Close {
+        rx_messages: 1,
+        tx_messages: 1,
+        ..close
+    }));
+    assert_eq!(rig.outcomes(), [Outcome::Lost("gap")]);
+}
+
+#[test]
+fn plain_text_after_a_tls_handshake_is_read() {
+    let mut rig = Rig::server();
+    rig.rx(b"\x16\x03\x01\x00\xc8");
+    rig.tx(b"\x16\x03\x03\x00\x7a");
+    let Input::Open(open) = rig.wire.open(ROLE_ACCEPT) else {
+        panic!("not an open")
+    };
+    rig.push(Input::Open(Open {
+        transport: TRANSPORT_REPLACED,
+        ..open
+    }));
+    rig.rx(get("/1"));
+    rig.tx(ok(""));
+    rig.flush();
+    assert_eq!(rig.told(), [("/1".into(), Some(200))]);
+    assert_eq!(rig.begins()[0].connection.bases, Err(NoHop::Replaced));
+}
+
+#[test]
+fn a_unix_pair_older_than_the_agent_is_joined_not_refused() {
+    let mut rig = Rig::bare();
+    let Input::Open(open) = rig.wire.open(ROLE_UNKNOWN) else {
+        panic!("not an open")
+    };
+    rig.push(Input::Open(Open {
+        transport: TRANSPORT_UNIX,
+        ..open
+    }));
+    rig.rx(b"rest of something\0");
+    rig.tx(b"and of its response\0");
+    rig.rx(get("/1"));
+    rig.tx(ok(""));
+    rig.flush();
+    assert_eq!(rig.told(), [("/1".into(), Some(200))]);
 }

@@ -146,31 +146,3 @@ fn no_secret_stays_however_it_is_split() {
         }
     }
 }
-
-#[test]
-fn debug_me() {
-    let mut rig = Rig::client();
-    let mut inputs = vec![];
-    let r = |n: u32| format!("PUT /{n} HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
-    let a = |n: u32| format!("HTTP/1.1 {} X\r\nContent-Length: 0\r\n\r\n", 205 + n);
-    let sizes = [1, 37, 37];
-    let mut k = 0;
-    for n in 0..3 {
-        for (d, t) in [(Tx, r(n)), (Rx, a(n))] {
-            let mut t = t.as_bytes();
-            while !t.is_empty() {
-                let m = sizes[k % 3].min(t.len());
-                k += 1;
-                inputs.push(rig.wire.segment(d, &t[..m]));
-                t = &t[m..];
-            }
-        }
-    }
-    for (i, input) in inputs.into_iter().enumerate() {
-        if [false, false, false, false, false, true, false, true][i % 8] { continue; }
-        println!("{i} {input:?}");
-        let l = rig.out.len();
-        rig.push(input);
-        println!("{:?}", &rig.out[l..]);
-    }
-}

@@ -65,7 +65,9 @@ impl Http1 {
             }
             (State::Body(body), _) => {
                 let (bytes, place, progress) = body.take(piece);
-                self.request_ordinal = self.current_ordinal;
+                if !matches!(piece, Piece::Lost { .. }) {
+                    self.request_ordinal = mark.ordinal;
+                }
                 events.push(Event::RequestBody(self.next_key, body.moved()));
                 match progress {
                     Progress::More => {}
@@ -161,7 +163,7 @@ impl Http1 {
             self.flip(events);
         }
         self.fresh = false;
-        self.request_ordinal = self.current_ordinal;
+        self.request_ordinal = self.current_ordinal.unwrap_or(start.ordinal);
         // Ordinals count from 1: with nothing seen before, the kernel's first message is this one.
         self.expected_step = self.response_ordinal.map_or(0, |answered| {
             answered.wrapping_add(1).wrapping_sub(self.request_ordinal)
