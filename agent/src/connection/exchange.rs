@@ -173,14 +173,15 @@ impl Exchange {
         }
     }
 
-    /// Tells what is ripe or due.
+    /// Tells what is ripe or due, in order.
     pub(super) fn release(&mut self, now_ns: u64, cx: &mut Context<'_>) {
-        while let Some(held) = self
-            .held
-            .pop_front_if(|held| held.end_ns.is_some() && (held.ripe || held.due_ns <= now_ns))
-        {
-            let end_ns = held.end_ns.unwrap_or(now_ns);
-            tell(held.transaction, end_ns, held.outcome, held.incomplete, cx);
+        while let Some(held) = self.held.front() {
+            let Some(end_ns) = held.end_ns.filter(|_| held.ripe || held.due_ns <= now_ns) else {
+                return;
+            };
+            if let Some(held) = self.held.pop_front() {
+                tell(held.transaction, end_ns, held.outcome, held.incomplete, cx);
+            }
         }
     }
 
