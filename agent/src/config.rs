@@ -84,10 +84,6 @@ pub struct CaptureSettings {
     #[arg(id = "ring.bytes", long = "ring-bytes", env = "THREADLINE_RING_BYTES",
         value_name = "SIZE", default_value = "8MiB", value_parser = values::ring_bytes)]
     pub ring_bytes: u32,
-    /// Bytes copied of the beginning of each message.
-    #[arg(id = "capture.head_bytes", long = "head-bytes", env = "THREADLINE_HEAD_BYTES",
-        value_name = "SIZE", default_value = "1KiB", value_parser = values::head_bytes)]
-    pub head_bytes: u32,
     /// Bytes copied at most of one message whose header block is not complete yet.
     #[arg(id = "capture.max_bytes", long = "max-bytes", env = "THREADLINE_MAX_BYTES",
         value_name = "SIZE", default_value = "64KiB", value_parser = values::max_bytes)]
@@ -112,10 +108,6 @@ pub struct SpanSettings {
         default_value = "redact"
     )]
     pub queries: Queries,
-    /// Take the only open request as the parent although nothing proves it (else a span link).
-    #[arg(id = "links.guess", long = "guess-links", env = "THREADLINE_GUESS_LINKS",
-        value_parser = BoolishValueParser::new())]
-    pub guess_links: bool,
 }
 
 /// Where spans go.

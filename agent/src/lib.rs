@@ -17,6 +17,7 @@ pub mod instance;
 pub mod live;
 pub mod order;
 pub mod pipeline;
+pub mod plan;
 pub mod preflight;
 pub mod process;
 pub mod propagation;

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::Serialize;
 
 /// The ring buffer came with it.
-const KERNEL_FLOOR: (u32, u32) = (5, 8);
+const KERNEL_FLOOR: (u32, u32) = (5, 11);
 /// From here on BPF memory counts against the memory cgroup, not RLIMIT_MEMLOCK.
 const MEMCG_SINCE: (u32, u32) = (5, 11);
 /// Memory the maps take below [`MEMCG_SINCE`], beside the ring.

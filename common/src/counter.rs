@@ -42,6 +42,9 @@ counters! {
     CALLS_MAP_FULL = 27, "calls_map_full";
     /// Calling goroutines that found no room in the map of those whose exit is told.
     CALLERS_MAP_FULL = 28, "callers_map_full";
+    /// Client calls that found no room in the map of those under way: they begin later in their
+    /// spans.
+    BEGUN_MAP_FULL = 29, "begun_map_full";
     /// User memory that could not be read at a send or receive.
     PAYLOAD_FAULT = 32, "payload_fault";
     /// Descriptor closed or replaced by another thread before the call returned.

@@ -294,13 +294,16 @@ pub struct GoCall {
     pub ancestors: [Ancestor; ANCESTORS],
     /// Data words of `Request.ctx` and its parents, innermost first; zero-filled.
     pub ctx: [u64; CTX_CHAIN],
+    /// Entry of `(*Transport).roundTrip` on this goroutine: before the connection was chosen or
+    /// dialled. 0 for a second attempt of the same call.
+    pub begin_ns: u64,
     /// 1 when the chain was read to its end, 0 when it was cut (longer, or a word unreadable).
     pub ctx_whole: u8,
     /// Zero.
     pub pad: [u8; 7],
 }
-pin_layout!(GoCall: 192; goid @ 24, pconn @ 32, sock @ 40, start_pc @ 48, ancestors @ 56, ctx @ 104,
-    ctx_whole @ 184, pad @ 185);
+pin_layout!(GoCall: 200; goid @ 24, pconn @ 32, sock @ 40, start_pc @ 48, ancestors @ 56, ctx @ 104,
+    begin_ns @ 184, ctx_whole @ 192, pad @ 193);
 
 /// `net/http.(*persistConn).writeLoop`: the goroutine that writes this pooled connection for life.
 #[repr(C)]

@@ -5,7 +5,7 @@
 
 use crate::{
     layout::kernel,
-    maps::{GO_ANCESTORS, GO_CALLERS, GO_LAYOUTS, GO_PCONNS, GoKey, count, send},
+    maps::{GO_ANCESTORS, GO_BEGUN, GO_CALLERS, GO_LAYOUTS, GO_PCONNS, GoKey, count, send},
     memory::{typed, user},
     process::{Task, header, selected},
     socket,
@@ -16,7 +16,7 @@ use aya_ebpf::{
     programs::ProbeContext,
 };
 use threadline_common::{
-    counter::{ANCESTORS_MAP_FULL, CALLERS_MAP_FULL, GO_FAULT},
+    counter::{ANCESTORS_MAP_FULL, BEGUN_MAP_FULL, CALLERS_MAP_FULL, GO_FAULT},
     map::{GoLayout, NO_TLS, PROCESS_GO, UNKNOWN, route_regs},
     record::{
         ANCESTORS, Ancestor, CTX_CHAIN, GoCall, GoConn, GoExit, GoRoute, GoServe, KIND_GO_CALL,
@@ -128,6 +128,22 @@ pub fn go_conn(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// `net/http.(*Transport).roundTrip`: r14 = the caller, who will wait for a connection, dial one,
+/// or try twice.
+#[uprobe]
+pub fn go_begin(ctx: ProbeContext) -> u32 {
+    let Some(task) = selected() else { return 0 };
+    // SAFETY: helper without arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if GO_BEGUN
+        .insert(key(&task, register_g(&ctx)), now, 0)
+        .is_err()
+    {
+        count(BEGUN_MAP_FULL);
+    }
+    0
+}
+
 /// `net/http.(*persistConn).roundTrip`: rax = *persistConn, rbx = *transportRequest (its first word
 /// is *Request), r14 = the caller.
 #[uprobe]
@@ -154,9 +170,15 @@ pub fn go_call(ctx: ProbeContext) -> u32 {
             created_ns: 0,
         }; ANCESTORS],
         ctx: [0; CTX_CHAIN],
+        begin_ns: 0,
         ctx_whole: 0,
         pad: [0; 7],
     };
+    // SAFETY: copied at once; only this goroutine replaces it.
+    if let Some(begin_ns) = unsafe { GO_BEGUN.get(key(&task, g)) } {
+        record.begin_ns = *begin_ns;
+        let _ = GO_BEGUN.remove(key(&task, g));
+    }
     // SAFETY: copied at once; the entry is only replaced when this g is created anew.
     match unsafe { GO_ANCESTORS.get(key(&task, g)) } {
         Some(known) => record.ancestors = *known,

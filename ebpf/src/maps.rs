@@ -41,6 +41,10 @@ pub static GO_ANCESTORS: HashMap<GoKey, [Ancestor; ANCESTORS]> =
 #[map]
 pub static GO_CALLERS: HashMap<GoKey, u8> = HashMap::with_max_entries(65_536, 0);
 
+/// When the client call that a goroutine is making began, by process and address of g.
+#[map]
+pub static GO_BEGUN: HashMap<GoKey, u64> = HashMap::with_max_entries(65_536, 0);
+
 /// Pooled connections whose writer goroutine was told, by process and `*persistConn`.
 #[map]
 pub static GO_PCONNS: HashMap<GoKey, u8> = HashMap::with_max_entries(32_768, 0);

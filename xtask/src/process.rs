@@ -43,6 +43,15 @@ impl Process {
         })
     }
 
+    /// Takes over a program that was started already.
+    pub fn of(child: Child, name: &str, log: &Path) -> Self {
+        Self {
+            child,
+            name: name.to_owned(),
+            log: log.to_path_buf(),
+        }
+    }
+
     /// Starts it and gives the first line it prints. It must print no other.
     pub fn start_and_hear(name: &str, mut command: Command, log: &Path) -> Result<(Self, String)> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;

@@ -15,6 +15,7 @@ use threadline::live::discovery::{BinaryReport, Who};
 use threadline::live::recorder::Recorder;
 use threadline::live::report::{Processes, service};
 use threadline::live::{Live, StartError};
+use threadline::plan;
 use threadline::preflight::{self, Machine};
 use threadline::process::targets::Targets;
 use threadline::process::{Host, ResourceOptions};
@@ -52,7 +53,6 @@ pub fn record(invocation: &Invocation, args: &RecordArgs) -> Result<(), Failure>
     let spans = SpanSettings {
         long_after: Duration::from_secs(60),
         queries: threadline::config::Queries::Redact,
-        guess_links: false,
     };
     agent(&Job {
         invocation,
@@ -93,13 +93,13 @@ fn agent(job: &Job<'_>) -> Result<(), Failure> {
 
     let ledger = Arc::new(Ledger::default());
     let recorder = job.recording.map(create).transpose()?;
-    let who = who(job)?;
+    let who = who(job.invocation, job.select, &job.export)?;
     info!("loading the kernel programs");
     let live = Live::start(job.capture, job.spans, who, recorder, ledger.clone())
         .map_err(|error| start_failure(&error))?;
     let exporters = export::start(&job.export, ledger.clone())
         .map_err(|error| Failure::new(Exit::Failure, &error))?;
-    let status = Arc::new(Reporter::new(ledger, &live));
+    let status = Arc::new(Reporter::new(ledger, &live, job.capture.uprobes));
     let answering = status.clone();
     let _server = StatusServer::start(&job.agent.socket, move || answering.status())
         .map_err(|error| warn!(%error, "`threadline status` will not work"))
@@ -179,30 +179,34 @@ fn create((file, raw): (&Path, bool)) -> Result<Recorder, Failure> {
     })
 }
 
-fn who(job: &Job<'_>) -> Result<Who, Failure> {
-    let mut targets = Targets::parse(&job.select.targets)
+/// Whom to select, and what to say of them; also for `plan`.
+pub fn who(
+    invocation: &Invocation,
+    select: &SelectSettings,
+    export: &export::Settings,
+) -> Result<Who, Failure> {
+    let mut targets = Targets::parse(&select.targets)
         .map_err(|error| Failure::new(Exit::Usage, &error))?
         .without_agent(std::process::id());
-    let endpoint = &job.export.otlp.endpoint;
+    let endpoint = &export.otlp.endpoint;
     let local = matches!(
         endpoint.host_str(),
         Some("localhost" | "127.0.0.1" | "[::1]")
     );
     if let Some(port) = endpoint.port_or_known_default()
         && local
-        && job.export.exporters.contains(&export::Kind::Otlp)
+        && export.exporters.contains(&export::Kind::Otlp)
     {
         targets = targets.without_exporter(vec![port]);
     }
-    let operator = job
-        .invocation
+    let operator = invocation
         .otel("OTEL_RESOURCE_ATTRIBUTES")
         .unwrap_or_default();
     Ok(Who {
         targets,
         host: Host::read(&operator),
         options: ResourceOptions {
-            command_args: job.select.command_args,
+            command_args: select.command_args,
         },
     })
 }
@@ -255,10 +259,11 @@ struct Reporter {
     processes: Processes,
     binaries: Arc<std::sync::Mutex<Vec<BinaryReport>>>,
     started_unix_ns: u64,
+    uprobes: bool,
 }
 
 impl Reporter {
-    fn new(ledger: Arc<Ledger>, live: &Live) -> Self {
+    fn new(ledger: Arc<Ledger>, live: &Live, uprobes: bool) -> Self {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -268,6 +273,7 @@ impl Reporter {
             processes: live.processes.clone(),
             binaries: live.binaries.clone(),
             started_unix_ns: u64::try_from(started.as_nanos()).unwrap_or(0),
+            uprobes,
         }
     }
 
@@ -281,6 +287,7 @@ impl Reporter {
             .clone();
         let mut kernel = self.counters.read();
         kernel.extend(self.ledger.notes());
+        kernel.extend(self.processes.counts());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -323,7 +330,7 @@ impl Reporter {
             spans_lost: lost(&self.ledger),
             memory_rss_bytes,
             cpu_seconds,
-            features: features(&binaries),
+            features: features(self.uprobes, &binaries),
         }
     }
 }
@@ -357,8 +364,19 @@ fn evidence(go: bool, binary: Option<&BinaryReport>) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
-fn features(binaries: &[BinaryReport]) -> Vec<FeatureStatus> {
-    let mut features = Vec::new();
+/// What `plan` tells of the machine, then each Go binary as it is.
+fn features(uprobes: bool, binaries: &[BinaryReport]) -> Vec<FeatureStatus> {
+    let mut features: Vec<FeatureStatus> = plan::features(uprobes, None)
+        .into_iter()
+        .map(|feature| FeatureStatus {
+            name: feature.name.to_owned(),
+            on: feature.on,
+            why: match feature.loses.as_str() {
+                "" => feature.why,
+                loses => format!("{}; lost: {loses}", feature.why),
+            },
+        })
+        .collect();
     for binary in binaries {
         let mut why = binary.missing.clone();
         why.extend(binary.refused.iter().cloned());

@@ -10,7 +10,7 @@ const HEAD: &str = "\
 Generated from the code. A flag wins over the environment, the environment over the file
 (`--config FILE` or `THREADLINE_CONFIG`), the file over the default. A dot in a key is a level of
 the YAML file: `ring.bytes` is `bytes` below `ring`. Lists may be YAML lists or comma-separated.
-Exporters, sampling and propagation follow the standard `OTEL_*` environment; the file may hold
+Exporters follow the standard `OTEL_*` environment; the file may hold
 such variables below `otel`, and the real environment wins over them.
 
 ";

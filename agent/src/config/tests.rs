@@ -43,11 +43,9 @@ fn path(file: &tempfile::NamedTempFile) -> &str {
 fn nothing_given_means_the_defaults() {
     let settings = settings(&["run"], &[]);
     assert_eq!(settings.capture.ring_bytes, 8 << 20);
-    assert_eq!(settings.capture.head_bytes, 1024);
     assert_eq!(settings.capture.max_bytes, 65536);
     assert_eq!(settings.capture.backend, Backend::Auto);
     assert!(settings.capture.uprobes);
-    assert!(!settings.spans.guess_links);
     assert_eq!(settings.spans.queries, Queries::Redact);
     assert_eq!(settings.spans.long_after, Duration::from_secs(60));
     assert_eq!(settings.output.output, None);
@@ -85,17 +83,17 @@ fn the_config_flag_wins_over_its_variable() {
 
 #[test]
 fn switches_can_be_set_from_every_layer() {
-    let file = file("uprobes: false\nlinks: {guess: true}\n");
+    let file = file("uprobes: false\nprocess: {command_args: true}\n");
     let from_file = settings(&["run", "--config", path(&file)], &[]);
-    assert!(!from_file.capture.uprobes && from_file.spans.guess_links);
+    assert!(!from_file.capture.uprobes && from_file.select.command_args);
     let env = [
         ("THREADLINE_UPROBES", "1"),
-        ("THREADLINE_GUESS_LINKS", "no"),
+        ("THREADLINE_COMMAND_ARGS", "no"),
     ];
     let from_env = settings(&["run", "--config", path(&file)], &env);
-    assert!(from_env.capture.uprobes && !from_env.spans.guess_links);
-    let from_flag = settings(&["run", "--no-uprobes", "--guess-links"], &env);
-    assert!(!from_flag.capture.uprobes && from_flag.spans.guess_links);
+    assert!(from_env.capture.uprobes && !from_env.select.command_args);
+    let from_flag = settings(&["run", "--no-uprobes", "--command-args"], &env);
+    assert!(!from_flag.capture.uprobes && from_flag.select.command_args);
 }
 
 #[test]

@@ -7,7 +7,6 @@ use bytesize::ByteSize;
 use crate::process::targets::Rule;
 
 const RING: (u64, u64) = (64 << 10, 1 << 30);
-const HEAD: (u64, u64) = (256, 64 << 10);
 const MAX: (u64, u64) = (1 << 10, 1 << 20);
 /// Longest duration taken: beyond it arithmetic in nanoseconds would need care everywhere.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -32,10 +31,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 pub fn ring_bytes(text: &str) -> Result<u32, String> {
     size(text, RING).map(u32::next_power_of_two)
-}
-
-pub fn head_bytes(text: &str) -> Result<u32, String> {
-    size(text, HEAD)
 }
 
 pub fn max_bytes(text: &str) -> Result<u32, String> {

@@ -26,6 +26,7 @@ fn wanted(minor: u32) -> Vec<(Probe, SiteKind)> {
     let begin = if minor >= 21 { PushRbp } else { SiteKind::Jcc };
     let mut wanted = vec![
         (Serve, begin),
+        (Begin, begin),
         (Probe::Call, begin),
         (Conn, begin),
         (Create, SiteKind::Call),

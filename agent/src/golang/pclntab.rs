@@ -28,6 +28,7 @@ const WANTED: &[&str] = &[
     "net/http.(*ServeMux).ServeHTTP",
     "net/http.(*ServeMux).findHandler",
     "net/http.(*ServeMux).handler",
+    "net/http.(*Transport).roundTrip",
     "net/http.(*persistConn).roundTrip",
     "net/http.(*persistConn).writeLoop",
     "net/http.(*serveMux121).findHandler",

@@ -20,6 +20,8 @@ const G_DEAD: u64 = 6;
 pub enum Probe {
     /// `net/http.serverHandler.ServeHTTP`: rdi = `*Request`, r14 = g.
     Serve,
+    /// `net/http.(*Transport).roundTrip`: r14 = g.
+    Begin,
     /// `net/http.(*persistConn).roundTrip`: rax = `*persistConn`, rbx = `*transportRequest`, r14 = g.
     Call,
     /// `net/http.(*persistConn).writeLoop`: rax = `*persistConn`, r14 = g.
@@ -107,8 +109,9 @@ impl Site {
 }
 
 /// Functions probed where they begin.
-const BEGINNINGS: [(Probe, &str); 4] = [
+const BEGINNINGS: [(Probe, &str); 5] = [
     (Probe::Serve, "net/http.serverHandler.ServeHTTP"),
+    (Probe::Begin, "net/http.(*Transport).roundTrip"),
     (Probe::Call, "net/http.(*persistConn).roundTrip"),
     (Probe::Conn, "net/http.(*persistConn).writeLoop"),
     (Probe::Exit, "runtime.goexit1"),

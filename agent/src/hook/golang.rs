@@ -172,7 +172,7 @@ impl Binaries {
                     UProbeScope::AllProcesses,
                 ) {
                     Ok(_) => known.armed += 1,
-                    Err(error) => known.refused.push((site.clone(), error.to_string())),
+                    Err(error) => known.refused.push((site.clone(), chain(&error))),
                 }
             }
         }
@@ -196,16 +196,28 @@ pub fn wanted(binary: &GoBinary) -> Vec<Site> {
             Probe::Serve | Probe::Create | Probe::Exit => {
                 binary.has_http_client && binary.has_http_server
             }
-            Probe::Call | Probe::Conn => binary.has_http_client,
+            Probe::Begin | Probe::Call | Probe::Conn => binary.has_http_client,
             Probe::Route | Probe::RouteStack => binary.has_http_server,
         })
         .cloned()
         .collect()
 }
 
+/// The error with its causes: the kernel's own words are the last of them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
 const fn program(probe: Probe) -> &'static str {
     match probe {
         Probe::Serve => "go_serve",
+        Probe::Begin => "go_begin",
         Probe::Call => "go_call",
         Probe::Conn => "go_conn",
         Probe::Create => "go_create",

@@ -77,6 +77,7 @@ pub const HOOKS: &[Hook] = &[
 
 /// Uprobe programs.
 pub const UPROBES: &[&str] = &[
+    "go_begin",
     "go_serve",
     "go_call",
     "go_conn",

@@ -74,7 +74,7 @@ type Processes = Arc<Mutex<BpfHashMap<MapData, u32, Shared<Process>>>>;
 
 /// Both threads.
 pub struct Discovery {
-    seen: SyncSender<Seen>,
+    seen: Option<SyncSender<Seen>>,
     /// Results, in no order.
     pub judged: Receiver<Judged>,
     /// Binaries met, for `status`.
@@ -128,6 +128,7 @@ impl Discovery {
             report: report.clone(),
             failed: HashSet::new(),
             plain: HashSet::new(),
+            selected: HashSet::new(),
         };
         let threads = vec![
             thread::Builder::new()
@@ -138,7 +139,7 @@ impl Discovery {
                 .spawn(move || attacher.run(&attach_by))?,
         ];
         Ok(Self {
-            seen,
+            seen: Some(seen),
             judged,
             binaries: report,
             threads,
@@ -147,14 +148,16 @@ impl Discovery {
 
     /// Looks at a process soon; false when too many wait.
     pub fn look_at(&self, seen: Seen) -> bool {
-        !matches!(self.seen.try_send(seen), Err(TrySendError::Full(_)))
+        self.seen
+            .as_ref()
+            .is_some_and(|to| !matches!(to.try_send(seen), Err(TrySendError::Full(_))))
     }
 
-    /// Stops both threads; everything attached is detached with the last one.
-    pub fn stop(self) {
-        drop(self.seen);
-        drop(self.judged);
-        for thread in self.threads {
+    /// Stops both threads; with the last one everything attached is detached. What was judged
+    /// until then can still be read.
+    pub fn detach(&mut self) {
+        self.seen = None;
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
@@ -195,6 +198,17 @@ impl Facts {
     fn judge(&mut self, seen: Seen) -> Option<()> {
         let tgid = seen.tgid;
         let Ok(snapshot) = process::read::read(tgid) else {
+            // A kernel thread has no program; with targets, a process nobody can look at is none.
+            let kernel_thread = Path::new(&format!("/proc/{tgid}/stat")).exists();
+            if kernel_thread || !self.who.targets.is_empty() {
+                return self
+                    .judged
+                    .send(Judged::Skipped {
+                        tgid,
+                        for_good: false,
+                    })
+                    .ok();
+            }
             debug!(tgid, "process was gone before it was looked at");
             let facts = process::facts_of_the_gone(tgid, &seen.comm, &self.who.host);
             return self
@@ -292,14 +306,26 @@ struct Attacher {
     failed: HashSet<PathBuf>,
     /// Files that hold no Go.
     plain: HashSet<FileId>,
+    /// Processes judged worth tracing.
+    selected: HashSet<u32>,
 }
 
 impl Attacher {
     fn run(mut self, seen: &Receiver<Seen>) {
         loop {
             match seen.recv_timeout(sweep::PERIOD) {
-                Ok(seen) if seen.what == What::Ended => self.sweeper.ended(seen.tgid),
-                Ok(seen) => self.process(&seen),
+                Ok(seen) => match seen.what {
+                    What::Process => {
+                        self.selected.insert(seen.tgid);
+                        self.process(&seen);
+                    }
+                    What::Libraries if self.selected.contains(&seen.tgid) => self.process(&seen),
+                    What::Libraries => {}
+                    What::Ended => {
+                        self.selected.remove(&seen.tgid);
+                        self.sweeper.ended(seen.tgid);
+                    }
+                },
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }

@@ -135,8 +135,7 @@ impl Live {
         until: Option<Instant>,
         sink: impl FnMut(Vec<Span>),
     ) -> std::io::Result<()> {
-        let (discovery, recorder) = self.reader.run(stop, until, sink);
-        discovery.stop();
+        let recorder = self.reader.run(stop, until, sink);
         recorder.map_or(Ok(()), Recorder::finish)
     }
 }

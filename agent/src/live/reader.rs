@@ -78,7 +78,7 @@ impl Reader {
         stop: &AtomicBool,
         until: Option<Instant>,
         mut sink: impl FnMut(Vec<Span>),
-    ) -> (Discovery, Option<Recorder>) {
+    ) -> Option<Recorder> {
         let mut turn = Turn {
             order: Order::new(self.ledger.clone()),
             known: self.running.drain(..).collect(),
@@ -99,14 +99,28 @@ impl Reader {
                 self.sleep();
             }
         }
-        self.pass(&mut turn);
+        // First nothing more is written, then what was written is read to the end.
+        self.discovery.detach();
+        while self.pass(&mut turn) > 0 {}
         turn.order.hold_after(u64::MAX);
         while let Some(event) = turn.order.take() {
             self.feed(event, &mut turn);
         }
         self.pipeline.finish(clock::monotonic_ns());
         sink(self.pipeline.take());
-        (self.discovery, self.recorder)
+        self.report_spans();
+        self.recorder
+    }
+
+    /// What the span stage counts, for `status`.
+    fn report_spans(&self) {
+        let counts = self.pipeline.span_counters().all();
+        self.processes.set_counts(
+            counts
+                .into_iter()
+                .map(|(name, n)| (name.to_owned(), n))
+                .collect(),
+        );
     }
 
     /// One look at everything that waits; how many records there were.
@@ -114,6 +128,7 @@ impl Reader {
         let now = clock::monotonic_ns();
         if now >= turn.clock_due_ns {
             turn.clock_due_ns = now + CLOCK_PERIOD_NS;
+            self.report_spans();
             self.accept(record::bytes_of(&clock::clock_record(self.boot_id)), turn);
         }
         self.note_loss(now, turn);

@@ -34,6 +34,7 @@ pub struct Sweeper {
     ancestors: BpfHashMap<MapData, GoKey, Shared<[Ancestor; ANCESTORS]>>,
     callers: BpfHashMap<MapData, GoKey, u8>,
     pconns: BpfHashMap<MapData, GoKey, u8>,
+    begun: BpfHashMap<MapData, GoKey, u64>,
     dead: HashSet<u64>,
     due: Instant,
 }
@@ -46,6 +47,7 @@ impl Sweeper {
             ancestors: load::map(ebpf, "GO_ANCESTORS")?,
             callers: load::map(ebpf, "GO_CALLERS")?,
             pconns: load::map(ebpf, "GO_PCONNS")?,
+            begun: load::map(ebpf, "GO_BEGUN")?,
             dead: HashSet::new(),
             due: Instant::now() + PERIOD,
         })
@@ -87,6 +89,7 @@ impl Sweeper {
         sweep(&mut self.ancestors, &dead);
         sweep(&mut self.callers, &dead);
         sweep(&mut self.pconns, &dead);
+        sweep(&mut self.begun, &dead);
     }
 }
 

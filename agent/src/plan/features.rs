@@ -111,9 +111,8 @@ fn list(uprobes: bool, built_in: bool, blocked: Option<&str>) -> Vec<FeaturePlan
 }
 
 fn go(uprobes: bool, built_in: bool, blocked: Option<&str>) -> FeaturePlan {
-    const LOSES: &str = "calls made by goroutines that a handler started or by worker pools are \
-        not joined to their requests, pooled connections only where the caller itself writes, \
-        http.route stays empty";
+    const LOSES: &str = "calls made over pooled connections, by goroutines that a handler \
+        started or by worker pools are not joined to their requests; http.route stays empty";
     let off = match (uprobes, built_in, blocked) {
         (_, _, Some(_)) => "tracing cannot run here",
         (false, ..) => "switched off (--no-uprobes)",

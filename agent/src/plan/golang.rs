@@ -50,7 +50,8 @@ pub struct BinaryPlan {
 pub struct SitePlan {
     /// Function.
     pub symbol: String,
-    /// What the probe is: `serve`, `call`, `conn`, `create`, `exit`, `route`, `route_stack`.
+    /// What the probe is: `serve`, `begin`, `call`, `conn`, `create`, `exit`, `route`,
+    /// `route_stack`.
     pub probe: &'static str,
     /// Virtual address in the file.
     pub address: u64,
@@ -169,6 +170,11 @@ const fn describe(probe: Probe) -> (&'static str, &'static str, &'static str) {
             "serve",
             "each request served",
             "which goroutine and context handle a request (go_context)",
+        ),
+        Probe::Begin => (
+            "begin",
+            "each client call",
+            "the time before a connection was had, in the client span",
         ),
         Probe::Call => (
             "call",

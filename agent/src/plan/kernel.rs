@@ -163,7 +163,10 @@ mod tests {
         let error = std::io::Error::other(format!("refused\n{}\n", log.join("\n")));
         let words = last_words(&error);
         assert_eq!(words.lines().count(), LAST_LINES + 2);
-        assert!(words.starts_with("refused\n...\n492: (85) call\n"), "{words}");
+        assert!(
+            words.starts_with("refused\n...\n492: (85) call\n"),
+            "{words}"
+        );
         assert!(words.ends_with("\n499: (85) call"), "{words}");
         assert_eq!(last_words(&std::io::Error::other("short")), "short");
     }

@@ -56,10 +56,7 @@ type FileKey = (u32, u64);
 
 /// All processes of this machine and the Go binaries of those that are selected. `probing`: why no
 /// probe would be set at all.
-pub(super) fn look(
-    who: &Who,
-    probing: Result<(), &str>,
-) -> (Vec<ProcessPlan>, Vec<BinaryPlan>) {
+pub(super) fn look(who: &Who, probing: Result<(), &str>) -> (Vec<ProcessPlan>, Vec<BinaryPlan>) {
     let mut files = Files {
         probing: probing.err(),
         ..Files::default()
@@ -84,7 +81,10 @@ fn one(pid: u32, who: &Who, files: &mut Files<'_>) -> Option<ProcessPlan> {
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
         Err(error) => return unreadable(pid, &error),
     };
-    let ports = who.targets.needs_ports().then(|| ports::listening_ports(pid));
+    let ports = who
+        .targets
+        .needs_ports()
+        .then(|| ports::listening_ports(pid));
     let ports = ports.and_then(Result::ok);
     let mut plan = ProcessPlan {
         pid,
@@ -120,7 +120,7 @@ fn one(pid: u32, who: &Who, files: &mut Files<'_>) -> Option<ProcessPlan> {
     Some(plan)
 }
 
-/// A process of another user, seen without privilege.
+/// A process that is closed to the agent: nothing is known to select it by.
 fn unreadable(pid: u32, error: &std::io::Error) -> Option<ProcessPlan> {
     let stat = Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
     let thread = StatFlags::PF_KTHREAD.bits() & stat.flags != 0;
@@ -211,6 +211,18 @@ mod tests {
         assert!(!plan.selected);
         assert_eq!(plan.reason.as_deref(), Some("no target names it"));
         assert!(files.known.is_empty());
+    }
+
+    #[test]
+    fn a_process_closed_to_the_agent_says_so() {
+        let error = std::io::Error::from(ErrorKind::PermissionDenied);
+        let told = unreadable(std::process::id(), &error).expect("it runs");
+        assert!(!told.selected && !told.exe.is_empty(), "{told:?}");
+        assert_eq!(
+            told.reason.as_deref(),
+            Some("cannot be read: permission denied")
+        );
+        assert_eq!(unreadable(u32::MAX, &error), None);
     }
 
     #[test]

@@ -90,11 +90,14 @@ fn backend(page: &mut Page, plan: &Plan) {
     page.line(
         2,
         &[cell(format!(
-            "cost to processes that are not selected: about {} us a system call, two tracepoints that look at the pid",
+            "cost to processes that are not selected: about {} us a system call (two tracepoints)",
             micros(prices.system_call_ns)
         ))],
     );
-    page.line(2, &[cell(format!("(measured on {})", prices.measured_on)).paint(Paint::Dim)]);
+    page.line(
+        2,
+        &[cell(format!("(measured on {})", prices.measured_on)).paint(Paint::Dim)],
+    );
     refused(page, plan);
 }
 
@@ -109,7 +112,7 @@ fn refused(page: &mut Page, plan: &Plan) {
         .filter(|program| program.state == ProgramState::NotTried)
         .count();
     if not_tried > 0 {
-        let text = format!("{not_tried} programs were not tried after that");
+        let text = format!("programs not tried after that: {not_tried}");
         page.line(2, &[cell(text).paint(Paint::Dim)]);
     }
 }
@@ -300,6 +303,11 @@ fn site(site: &SitePlan) -> Vec<Cell> {
     ]
 }
 
+/// 700 is 0.7, 270 is 0.27.
 fn micros(ns: u32) -> String {
-    format!("{}.{}", ns / 1000, ns % 1000 / 100)
+    let (whole, hundredths) = (ns / 1000, ns % 1000 / 10);
+    match hundredths % 10 {
+        0 => format!("{whole}.{}", hundredths / 10),
+        _ => format!("{whole}.{hundredths:02}"),
+    }
 }

@@ -283,6 +283,11 @@ impl Targets {
         self
     }
 
+    /// Nothing was asked for: everything but telemetry is meant.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// Whether [`ProcessView::ports`] can change the verdict.
     pub fn needs_ports(&self) -> bool {
         !self.exporter_ports.is_empty()

@@ -237,8 +237,8 @@ impl Spans {
         match process.golang.caller(&written, epoch) {
             Caller::Call(call) => {
                 sent = Sent {
+                    call_ns: Some(call.began_ns()),
                     origin: call.origin,
-                    call_ns: Some(call.at_ns),
                     goids: call.goids,
                     start_pc: call.start_pc,
                 };

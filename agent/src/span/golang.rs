@@ -121,6 +121,7 @@ impl Go {
             call.pconn,
             Call {
                 at_ns: call.header.ktime_ns,
+                begin_ns: call.begin_ns,
                 sock: call.sock,
                 goids,
                 start_pc: call.start_pc,

@@ -13,6 +13,8 @@ const POOL_MAX: usize = 16_384;
 pub struct Call {
     /// Entry of `roundTrip`.
     pub at_ns: u64,
+    /// When the whole call began, waiting for a connection included; 0 where not told.
+    pub begin_ns: u64,
     /// Its socket where the connection is older than the probes, else 0.
     pub sock: u64,
     /// Caller, its creator, and so on; zero-filled.
@@ -36,6 +38,17 @@ pub struct Written {
     pub established_ns: u64,
     /// Entry of the first write.
     pub start_ns: u64,
+}
+
+impl Call {
+    /// When the program asked: what its span begins with.
+    pub fn began_ns(&self) -> u64 {
+        if self.begin_ns == 0 {
+            self.at_ns
+        } else {
+            self.begin_ns.min(self.at_ns)
+        }
+    }
 }
 
 /// Who sends a request.
@@ -121,6 +134,7 @@ mod tests {
     fn call(at_ns: u64, sock: u64, caller: u64) -> Call {
         Call {
             at_ns,
+            begin_ns: 0,
             sock,
             goids: [caller, 0, 0, 0],
             start_pc: 0,
@@ -207,7 +221,14 @@ mod tests {
         assert_eq!(caller(&mut pool, 50, 3, 7), None);
         pool.call(0xaa, call(8, 4, 7));
         assert_eq!(caller(&mut pool, 50, 3, 9), None);
+        pool.call(0xaa, call(8, 0, 7));
         pool.writer(51, 0xaa, 10);
-        assert_eq!(caller(&mut pool, 51, 4, 11), None);
+        let newer = Written {
+            goid: 51,
+            sock: 4,
+            established_ns: 9,
+            start_ns: 11,
+        };
+        assert!(matches!(pool.take(&newer, 0), Caller::Pooled));
     }
 }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 pub use report::Report;
-pub use span::Spans;
+pub use span::{Side, Span, Spans};
 pub use truth::Truth;
 
 /// Files to compare.

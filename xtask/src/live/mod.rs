@@ -1,8 +1,16 @@
 //! Tests on this machine's kernel: real services, the real agent.
 
+mod commands;
+mod hops;
+mod ledger;
 mod matrix;
 mod object;
+mod programs;
+mod readonly;
+mod replay;
 mod requests;
+mod stand;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 
@@ -16,13 +24,24 @@ use crate::{build, command, paths, setup};
 pub struct Live {
     agent: PathBuf,
     programs: Programs,
+    /// The program that does odd things with connections.
+    odd: PathBuf,
 }
 
 /// One test: a name that says what holds, and the test.
 type Test = (&'static str, fn(&Live) -> Result<Verdict>);
 
 /// All but the matrix.
-const ALL: &[&[Test]] = &[requests::TESTS];
+const ALL: &[&[Test]] = &[
+    requests::TESTS,
+    ledger::TESTS,
+    replay::TESTS,
+    readonly::TESTS,
+    hops::TESTS,
+    programs::TESTS,
+    trouble::TESTS,
+    commands::TESTS,
+];
 
 /// What can be told from the built object, on any machine.
 pub fn object_tests(tally: &mut Tally) {
@@ -54,7 +73,10 @@ pub fn tests(tally: &mut Tally, agent: Option<&Path>) -> Result<()> {
         }
         return Ok(());
     }
+    let odd = folder("bin").join("odd");
+    stand::build(&odd, &[])?;
     let live = Live {
+        odd,
         agent: match agent {
             Some(agent) => agent.to_path_buf(),
             None => build::all(true)?,

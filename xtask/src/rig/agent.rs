@@ -1,6 +1,8 @@
 //! The agent under test.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,13 +20,14 @@ use crate::process::Process;
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// Time to find and prepare the services that run already.
 const SETTLE: Duration = Duration::from_millis(1500);
+/// Time for its status.
+const STATUS_LIMIT: Duration = Duration::from_secs(5);
 /// Time to flush and detach.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running agent.
 pub struct Agent {
     process: Process,
-    program: PathBuf,
     socket: PathBuf,
     status_file: PathBuf,
 }
@@ -86,7 +89,6 @@ impl Agent {
         let process = Process::start("threadline", command, &dir.join("agent.log"), out)?;
         let mut agent = Self {
             process,
-            program: program.to_path_buf(),
             socket,
             status_file,
         };
@@ -116,12 +118,20 @@ impl Agent {
         self.process.pid()
     }
 
-    /// What `threadline status` says.
+    /// What `threadline status --json` says, asked from here: a process started for it would be
+    /// one more that is traced until it is known not to be wanted.
     pub fn status(&self) -> Result<Value> {
-        let mut ask = Command::new(&self.program);
-        ask.args(["status", "--json", "--socket"]).arg(&self.socket);
-        let told = command::output(&mut ask)?;
-        serde_json::from_str(&told).context("`threadline status --json` is no JSON")
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(STATUS_LIMIT))?;
+        stream.write_all(b"status\n")?;
+        let mut told = String::new();
+        stream.read_to_string(&mut told)?;
+        serde_json::from_str(&told).context("the status is no JSON")
+    }
+
+    /// Its status socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Ends it as Ctrl-C would, and gives its last status.

@@ -279,6 +279,7 @@ impl World {
             start_pc: caller.start_pc,
             ancestors: [Ancestor::default(); ANCESTORS],
             ctx: [0; CTX_CHAIN],
+            begin_ns: 0,
             ctx_whole: u8::from(!caller.cut),
             pad: [0; 7],
         };
