@@ -434,7 +434,20 @@ fn number(m: &Move, socket: &mut Socket, scratch: &mut Scratch) {
         let limit = max_bytes().saturating_sub(u64::from(socket.followed));
         let left = u64::from(m.len) - held;
         socket.followed += send_rest(m.source.base + held, left, m.offset + held, limit) as u32;
+    } else if m.source.pieces == 0 && ends_a_head(&scratch.segment) {
+        // A request right behind a body that began in this call or before: its head ends the call.
+        let left = m.len - captured;
+        let n = u64::from(if left < HEAD { left } else { HEAD });
+        let at = u64::from(m.len) - n;
+        send_rest(m.source.base + at, n, m.offset + at, n);
     }
+}
+
+/// The uncaptured end of a segment is an empty line, and not that of a last chunk.
+#[inline(always)]
+fn ends_a_head(segment: &Segment) -> bool {
+    let [_, _, a, b, tail @ ..] = segment.tail;
+    segment.flags & SEGMENT_TAIL != 0 && tail == *b"\r\n\r\n" && (a, b) != (b'\n', b'0')
 }
 
 /// Looks at the captured head of a segment: is it HTTP, does the header block end in it, must the

@@ -133,8 +133,15 @@ impl ConnectionEnd {
         if let (Direction::Tx, false) = (dir, more) {
             self.sent_before(segment.offset);
         }
-        if more {
-            self.streams[dir.index()].rest = None;
+        if more && let Some(rest) = self.streams[dir.index()].rest.take() {
+            // Later bytes of the same call: what lies between was moved and not captured.
+            if let Some(before) = rest.cut(segment.offset) {
+                let skip = Piece::Skip {
+                    len: before.len,
+                    tail: None,
+                };
+                self.feed(dir, before.mark, skip, cx);
+            }
         }
         self.settle(cx);
         if !more {

@@ -72,7 +72,7 @@ impl ConnectionEnd {
                     self.apply_all(dir, mark, &mut events, cx);
                     self.events = events;
                     if bytes == 0 {
-                        match self.not_wanted(dir, mark, piece) {
+                        match self.not_wanted(dir, mark, piece, cx) {
                             Some(lost) => piece = lost,
                             None => return,
                         }
@@ -97,12 +97,19 @@ impl ConnectionEnd {
         dir: Direction,
         mark: Mark,
         piece: Piece<'a>,
+        cx: &mut Context<'_>,
     ) -> Option<Piece<'a>> {
         match (dir, piece) {
-            (Direction::Rx, Piece::Skip { len, .. }) => Some(Piece::Lost {
-                len,
-                reason: Reason::NotCaptured,
-            }),
+            (Direction::Rx, Piece::Skip { len, .. }) => {
+                if self.requests == Some(dir) {
+                    // At least one request's head was among them.
+                    cx.missed(Reason::NotCaptured);
+                }
+                Some(Piece::Lost {
+                    len,
+                    reason: Reason::NotCaptured,
+                })
+            }
             _ => {
                 let stream = &mut self.streams[dir.index()];
                 stream.unseen_to = mark.offset.saturating_add(piece.len());

@@ -61,6 +61,7 @@ impl KernelPlan {
             max_bytes: u64::from(capture.max_bytes),
             wake_bytes: u64::from(capture.ring_bytes / 4),
         };
+        tracing::info!("loading the kernel programs, to hear what the kernel says of them");
         let began = Instant::now();
         let loaded = load::load(settings, capture.ring_bytes);
         let load_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);

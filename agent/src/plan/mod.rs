@@ -155,7 +155,10 @@ fn blockers(checks: &[Check], kernel: &KernelPlan, backend: &BackendPlan) -> Vec
         all.push(error.clone());
     }
     if let (None, true) = (&backend.chosen, all.is_empty()) {
-        all.push(format!("no {} back end", backend.asked));
+        all.push(format!(
+            "the {} back end is not built yet (use --backend auto or tracepoint)",
+            backend.asked
+        ));
     }
     all
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 )
 
 var tasks = map[string]func(args []string) error{
@@ -14,6 +15,7 @@ var tasks = map[string]func(args []string) error{
 	"stream": stream,
 	"brief":  brief,
 	"once":   once,
+	"flash":  once,
 	"secret": secret,
 
 	"pipelined":   pipelined,
@@ -31,6 +33,10 @@ func main() {
 	if len(os.Args) < 2 || tasks[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "error: say what to do")
 		os.Exit(2)
+	}
+	// An agent that is told whom to trace reads in /proc who it is.
+	if task := os.Args[1]; task != "flash" && task != "brief" {
+		time.Sleep(150 * time.Millisecond)
 	}
 	if err := tasks[os.Args[1]](os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)

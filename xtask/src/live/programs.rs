@@ -16,6 +16,10 @@ pub const TESTS: &[Test] = &[
         brief,
     ),
     (
+        "live: programs of a few milliseconds give spans where all is traced",
+        flash,
+    ),
+    (
         "live: processes older and newer than the agent are traced alike",
         ages,
     ),
@@ -62,6 +66,20 @@ fn brief(live: &Live) -> Result<Verdict> {
     for id in ["b2", "b3"] {
         must_be_whole(&mut seen, id);
     }
+    seen.must_balance();
+    Ok(seen.verdict())
+}
+
+fn flash(live: &Live) -> Result<Verdict> {
+    let stand = Stand::new(live, "flash")?;
+    let server = stand.serve(&[])?;
+    let agent = stand.watch_all()?;
+    let ids: Vec<String> = (0..20).map(|n| format!("flash{n}")).collect();
+    for id in &ids {
+        stand.client(&["flash", &format!("{}/hello/{id}", server.url())])?;
+    }
+    let mut seen = stand.stop(agent)?;
+    seen.must_join(&ids.iter().map(String::as_str).collect::<Vec<_>>());
     seen.must_balance();
     Ok(seen.verdict())
 }

@@ -98,7 +98,12 @@ impl Stand {
         self.watch_to(&Exporter::Json, args)
     }
 
-    /// The same, exporting elsewhere.
+    /// Starts an agent that traces whatever runs.
+    pub fn watch_all(&self) -> Result<Agent> {
+        Agent::start(&self.agent, &self.dir, &Exporter::Json)
+    }
+
+    /// Starts an agent that traces what runs from this folder, exporting elsewhere.
     pub fn watch_to(&self, exporter: &Exporter, args: &[&str]) -> Result<Agent> {
         let target = format!("exe:{}/*", self.dir.display());
         let args = [&["--target", &target], args].concat();

@@ -138,6 +138,8 @@ impl Agent {
     pub fn stop(self) -> Result<Value> {
         let before = self.status()?;
         let status = self.process.stop("INT", STOP_LIMIT)?;
+        // The agent leaves it; this name is never used again.
+        let _ = fs::remove_file(self.socket.with_extension("lock"));
         if !status.success() {
             bail!("threadline ended with {status} after SIGINT");
         }
