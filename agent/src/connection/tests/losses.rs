@@ -6,7 +6,8 @@ use crate::connection::transaction::{NoHop, Outcome};
 use crate::health::{Reason, Stage};
 use crate::protocol::Direction::{Rx, Tx};
 use threadline_common::record::{
-    CLOSE_SENT_FIN, Close, Open, ROLE_ACCEPT, ROLE_UNKNOWN, TRANSPORT_REPLACED, TRANSPORT_UNIX,
+    CLOSE_SENT_FIN, Close, Open, ROLE_ACCEPT, ROLE_UNKNOWN, SEGMENT_MORE, TRANSPORT_REPLACED,
+    TRANSPORT_UNIX,
 };
 
 #[test]
@@ -226,4 +227,41 @@ fn a_unix_pair_older_than_the_agent_is_joined_not_refused() {
     rig.tx(ok(""));
     rig.flush();
     assert_eq!(rig.told(), [("/1".into(), Some(200))]);
+}
+
+/// Bytes of a call whose end came in a record of its own, or did not.
+fn a_body_and_the_next_request_in_one_call(told: bool) -> Rig {
+    let mut rig = Rig::server();
+    let head = "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n";
+    rig.part(Rx, head, head.len() + 2000);
+    rig.tx(ok("hi"));
+    let next = get("/2");
+    let body = "z".repeat(1024);
+    let input = rig.wire.partly(Rx, body.as_bytes(), 3000 + next.len());
+    rig.push(input.clone());
+    if let (true, Input::Segment(mut segment, _)) = (told, input) {
+        let end = format!("zzz{next}");
+        segment.offset += u64::from(segment.len) - end.len() as u64;
+        (segment.len, segment.captured) = (end.len() as u32, end.len() as u32);
+        segment.flags = SEGMENT_MORE;
+        rig.push(Input::Segment(segment, end.into()));
+    }
+    rig.tx(ok("hi"));
+    rig.flush();
+    rig
+}
+
+#[test]
+fn a_request_behind_a_body_in_one_call_is_seen() {
+    let rig = a_body_and_the_next_request_in_one_call(true);
+    let told = [("/1".into(), Some(200)), ("/2".into(), Some(200))];
+    assert_eq!(rig.told(), told);
+}
+
+#[test]
+fn a_request_that_was_not_captured_is_counted() {
+    let rig = a_body_and_the_next_request_in_one_call(false);
+    assert_eq!(rig.told(), [("/1".into(), Some(200))]);
+    let missed = rig.ledger.dropped(Stage::Protocol, Reason::NotCaptured);
+    assert_eq!(missed, 1);
 }
