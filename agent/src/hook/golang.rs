@@ -12,7 +12,7 @@ use aya::{
     maps::{Array, HashMap as BpfHashMap, MapData, MapError},
     programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope},
 };
-use threadline_common::map::{FileId, GoLayout, PROCESS_GO, Process, UNKNOWN};
+use threadline_common::map::{FileId, GoLayout, PROCESS_GO, PROCESS_SKIP, Process, UNKNOWN};
 
 use super::load::{LoadError, uprobe};
 use crate::golang::{self, GoBinary, Probe, Site};
@@ -120,6 +120,17 @@ impl Binaries {
             process.binary = self.add_layout(layout)?;
         }
         Ok(Some(process))
+    }
+
+    /// Programs that run `file` are left alone from their exec on.
+    pub fn skip(&mut self, file: &File) -> Result<(), ArmError> {
+        let process = Process {
+            flags: PROCESS_SKIP,
+            binary: 0,
+        };
+        self.at_exec
+            .insert(Shared(file_id(file)?), Shared(process), 0)?;
+        Ok(())
     }
 
     /// Every binary met, Go or not.

@@ -199,8 +199,7 @@ impl Facts {
         let tgid = seen.tgid;
         let Ok(snapshot) = process::read::read(tgid) else {
             // A kernel thread has no program; with targets, a process nobody can look at is none.
-            let kernel_thread = Path::new(&format!("/proc/{tgid}/stat")).exists();
-            if kernel_thread || !self.who.targets.is_empty() {
+            if is_kernel_thread(tgid) || !self.who.targets.is_empty() {
                 return self
                     .judged
                     .send(Judged::Skipped {
@@ -288,6 +287,16 @@ fn load_base(tgid: u32, inode: u64) -> Option<u64> {
     maps.iter()
         .find(|map| map.inode == inode && map.offset == 0)
         .map(|map| map.address.0)
+}
+
+/// include/linux/sched.h: PF_KTHREAD. A process that ended and was not waited for has no program
+/// either, and is none.
+fn is_kernel_thread(tgid: u32) -> bool {
+    const PF_KTHREAD: u32 = 0x0020_0000;
+    i32::try_from(tgid)
+        .ok()
+        .and_then(|tgid| procfs::process::Process::new(tgid).ok()?.stat().ok())
+        .is_some_and(|stat| stat.flags & PF_KTHREAD != 0)
 }
 
 fn set(processes: &Processes, tgid: u32, process: Process) {

@@ -7,12 +7,14 @@ pub mod recorder;
 pub mod report;
 pub mod sweep;
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use aya::maps::{HashMap as BpfHashMap, MapData};
 use threadline_common::map::{PROCESS_SKIP, Process, Settings as KernelSettings};
+use tracing::warn;
 
 use crate::config::{CaptureSettings, SpanSettings};
 use crate::health::Ledger;
@@ -89,7 +91,13 @@ impl Live {
         )?;
         let counters = Arc::new(Counters::new(&mut ebpf)?);
         let ring = load::map(&mut ebpf, "RECORDS_RING")?;
-        let binaries = Binaries::new(&mut ebpf, capture.uprobes)?;
+        let mut binaries = Binaries::new(&mut ebpf, capture.uprobes)?;
+        // Its other commands, `status` above all, are not traced either.
+        if let Ok(own) = File::open("/proc/self/exe")
+            && let Err(error) = binaries.skip(&own)
+        {
+            warn!(%error, "threadline's own commands will be traced");
+        }
         let sweeper = Sweeper::new(&mut ebpf)?;
         load::attach(&mut ebpf)?;
 

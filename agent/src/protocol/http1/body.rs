@@ -148,6 +148,12 @@ impl Body {
                 self.add(n);
                 (n, Progress::More)
             }
+            // All of them are known by the segment's tail: usually the last chunk's line.
+            Reader::Chunked(_) if len <= 8 && tail.is_some() => {
+                let tail = tail.unwrap_or_default();
+                let known = usize::try_from(len).unwrap_or(tail.len());
+                self.bytes(&tail[tail.len() - known..])
+            }
             // From here on only the last bytes of each segment are looked at.
             Reader::Chunked(_) | Reader::Tail(_) => {
                 let mut last = match &self.reader {
@@ -255,6 +261,18 @@ mod tests {
 
     fn body(framing: Framing) -> Body {
         Body::new(framing).unwrap()
+    }
+
+    #[test]
+    fn a_rest_of_a_few_bytes_is_known_by_its_tail() {
+        // One segment of which all but the last byte was captured.
+        let mut one = body(Framing::Chunked);
+        one.take(Piece::Bytes(b"3\r\nabc\r\n0\r\n\r"));
+        let skip = Piece::Skip {
+            len: 1,
+            tail: Some(*b"c\r\n0\r\n\r\n"),
+        };
+        assert_eq!((one.take(skip).2, one.moved()), (Progress::End, Some(3)));
     }
 
     #[test]
