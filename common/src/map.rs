@@ -118,6 +118,8 @@ pub struct KernelLayout {
     pub task_comm: u64,
     /// `signal_struct.live`.
     pub signal_live: u64,
+    /// `linux_binprm.filename`.
+    pub bprm_filename: u64,
     /// `mm_struct.exe_file`.
     pub mm_exe_file: u64,
     /// `mm_struct.start_code`.

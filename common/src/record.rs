@@ -230,9 +230,12 @@ pub struct Halt {
 }
 pin_layout!(Halt: 40; conn @ 24, errno @ 32, pad @ 36);
 
+/// Bytes of a program's path in an [`Exec`].
+pub const EXEC_PATH: usize = 128;
+
 /// A process started a new program.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exec {
     /// `KIND_EXEC`.
     pub header: Header,
@@ -242,8 +245,10 @@ pub struct Exec {
     pub cgroup: u64,
     /// `task->comm`, zero-padded.
     pub comm: [u8; 16],
+    /// The program as execve was given it, zero-padded; cut where longer.
+    pub path: [u8; EXEC_PATH],
 }
-pin_layout!(Exec: 56; start_ns @ 24, cgroup @ 32, comm @ 40);
+pin_layout!(Exec: 184; start_ns @ 24, cgroup @ 32, comm @ 40, path @ 56);
 
 /// `net/http.serverHandler.ServeHTTP`: the request's context, by its data words.
 #[repr(C)]

@@ -12,6 +12,7 @@ static KERNEL: KernelLayout = KernelLayout {
     task_mm: 0,
     task_comm: 0,
     signal_live: 0,
+    bprm_filename: 0,
     mm_exe_file: 0,
     mm_start_code: 0,
     mm_end_data: 0,

@@ -8,14 +8,14 @@ use crate::{
 use aya_ebpf::{
     helpers::generated::{
         bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
-        bpf_get_current_task_btf, bpf_ktime_get_ns,
+        bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_probe_read_kernel_str,
     },
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
 use threadline_common::{
     map::{FileId, PROCESS_SKIP, Process},
-    record::{Exec, Header, KIND_EXEC, KIND_EXIT},
+    record::{EXEC_PATH, Exec, Header, KIND_EXEC, KIND_EXIT},
 };
 
 /// The running thread.
@@ -98,6 +98,17 @@ pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
         start_ns: typed(task, kernel!(task_start)),
         cgroup,
         comm: [0; 16],
+        path: [0; EXEC_PATH],
+    };
+    let bprm: *const u8 = ctx.arg(2);
+    let filename: u64 = typed(bprm as u64, kernel!(bprm_filename));
+    // SAFETY: the helper checks the source and writes at most EXEC_PATH bytes to our stack.
+    unsafe {
+        bpf_probe_read_kernel_str(
+            exec.path.as_mut_ptr().cast(),
+            EXEC_PATH as u32,
+            filename as *const _,
+        )
     };
     // SAFETY: 16 bytes of our stack.
     unsafe { bpf_get_current_comm(exec.comm.as_mut_ptr().cast(), 16) };

@@ -156,6 +156,7 @@ fn from_fields(fields: &Fields, tcp_recvmsg: u64) -> Result<KernelLayout, Layout
         task_mm: of("task_struct.mm")?,
         task_comm: of("task_struct.comm")?,
         signal_live: of("signal_struct.live")?,
+        bprm_filename: of("linux_binprm.filename")?,
         mm_exe_file: of("mm_struct.exe_file")?,
         mm_start_code: of("mm_struct.start_code")?,
         mm_end_data: of("mm_struct.end_data")?,

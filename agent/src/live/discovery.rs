@@ -21,7 +21,7 @@ use super::sweep::{self, Sweeper};
 use crate::golang::{self, GoBinary};
 use crate::hook::golang::{Binaries, Shared};
 use crate::process::facts::ProcessFacts;
-use crate::process::targets::{Skip, Targets, Verdict};
+use crate::process::targets::{ProcessView, Skip, Targets, Verdict};
 use crate::process::{self, Host, ResourceOptions, files};
 
 /// Processes waiting to be looked at; beyond, a process stays unknown until its next record.
@@ -41,6 +41,8 @@ pub struct Seen {
     pub ktime_ns: u64,
     /// `comm` at exec, for one that is gone before it can be looked at.
     pub comm: String,
+    /// Path at exec, likewise; empty where no exec was seen.
+    pub exe: String,
     /// What to do about it.
     pub what: What,
 }
@@ -198,18 +200,24 @@ impl Facts {
     fn judge(&mut self, seen: Seen) -> Option<()> {
         let tgid = seen.tgid;
         let Ok(snapshot) = process::read::read(tgid) else {
-            // A kernel thread has no program; with targets, a process nobody can look at is none.
-            if is_kernel_thread(tgid) || !self.who.targets.is_empty() {
-                return self
-                    .judged
-                    .send(Judged::Skipped {
-                        tgid,
-                        for_good: false,
-                    })
-                    .ok();
+            let view = ProcessView {
+                tgid,
+                exe: &seen.exe,
+                ..ProcessView::default()
+            };
+            // A kernel thread has no program; with targets, a process of which nothing is known is
+            // none.
+            let unknown = seen.exe.is_empty() && !self.who.targets.is_empty();
+            let skip = self.who.targets.select(&view) != Verdict::Selected;
+            if is_kernel_thread(tgid) || unknown || skip {
+                let judged = Judged::Skipped {
+                    tgid,
+                    for_good: false,
+                };
+                return self.judged.send(judged).ok();
             }
             debug!(tgid, "process was gone before it was looked at");
-            let facts = process::facts_of_the_gone(tgid, &seen.comm, &self.who.host);
+            let facts = process::facts_of_the_gone(tgid, &seen.comm, &seen.exe, &self.who.host);
             return self
                 .judged
                 .send(Judged::Selected(seen.ktime_ns, Box::new(facts)))

@@ -112,6 +112,7 @@ impl Live {
                 tgid,
                 ktime_ns: now,
                 comm: String::new(),
+                exe: String::new(),
                 what: What::Process,
             };
             discovery.look_at(seen);

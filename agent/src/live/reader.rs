@@ -48,6 +48,12 @@ pub struct Reader {
     pub running: Vec<u32>,
 }
 
+/// Text in front of the first NUL.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
+}
+
 /// Copies the next record out of the ring, whose room is free again then.
 fn take_record(ring: &mut RingBuf<MapData>, record: &mut Vec<u8>) -> bool {
     let Some(item) = ring.next() else {
@@ -200,16 +206,13 @@ impl Reader {
             tgid,
             ktime_ns,
             comm: String::new(),
+            exe: String::new(),
             what: What::Process,
         };
         match event {
             Event::Exec(exec) => {
-                let end = exec
-                    .comm
-                    .iter()
-                    .position(|byte| *byte == 0)
-                    .unwrap_or(exec.comm.len());
-                seen.comm = String::from_utf8_lossy(&exec.comm[..end]).into_owned();
+                seen.comm = text(&exec.comm);
+                seen.exe = text(&exec.path);
                 turn.skipped.remove(&tgid);
                 turn.undecided.remove(&tgid);
             }

@@ -39,11 +39,11 @@ pub fn read_facts(
 
 /// What is left of a process that was gone before it could be read: its number, and `comm` from its
 /// exec (empty where that was not seen).
-pub fn facts_of_the_gone(tgid: u32, comm: &str, host: &Host) -> ProcessFacts {
+pub fn facts_of_the_gone(tgid: u32, comm: &str, exe: &str, host: &Host) -> ProcessFacts {
     let snapshot = Snapshot {
         tgid,
         comm: comm.to_owned(),
-        exe: comm.to_owned(),
+        exe: if exe.is_empty() { comm } else { exe }.to_owned(),
         ..Snapshot::default()
     };
     resource::facts(&snapshot, host, &ResourceOptions::default(), None)
