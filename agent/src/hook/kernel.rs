@@ -28,7 +28,10 @@ pub enum LayoutError {
     #[error("tcp_sock spreads its counters over {0} bytes, more than {TCP_SPAN}")]
     Span(u64),
     /// The symbol table is hidden or lacks the function.
-    #[error("no address for {0} in /proc/kallsyms (is kernel.kptr_restrict 2?)")]
+    #[error(
+        "no address for {0} in /proc/kallsyms: that takes CAP_SYSLOG (and kernel.kptr_restrict \
+         below 2)"
+    )]
     Symbol(&'static str),
 }
 

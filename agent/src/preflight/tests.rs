@@ -64,7 +64,12 @@ fn each_fault_is_told_by_its_own_name() {
 fn capabilities_are_asked_for_one_by_one() {
     let without = |bit: u32| with(|m| m.capabilities &= !(1 << bit | 1 << SYS_ADMIN));
     for cap in CAPABILITIES {
-        assert_eq!(failing(&without(cap.bit)), [(cap.name, cap.required)]);
+        // CAP_SYS_ADMIN is missing each time: it would stand for the younger ones.
+        let told = failing(&without(cap.bit)).into_iter();
+        let told: Vec<_> = told
+            .filter(|(name, _)| cap.bit == SYS_ADMIN || *name != "CAP_SYS_ADMIN")
+            .collect();
+        assert_eq!(told, [(cap.name, cap.required)]);
     }
     let none = with(|m| m.capabilities = 0);
     assert_eq!(failing(&none).len(), CAPABILITIES.len());
