@@ -25,6 +25,7 @@ var tasks = map[string]func(args []string) error{
 	"unix":        overUnix,
 	"mptcp":       overMPTCP,
 	"spliced":     spliced,
+	"tls":         overTLS,
 
 	"garbage": garbage,
 }

@@ -35,6 +35,10 @@ pub const TESTS: &[Test] = &[
         older,
     ),
     ("live: MPTCP gives spans, a count and no hop", mptcp),
+    (
+        "live: TLS connections have the same bases at both ends",
+        tls,
+    ),
 ];
 
 /// Traces one client of a server that runs already.
@@ -123,6 +127,63 @@ fn older(live: &Live) -> Result<Verdict> {
     let mut seen = stand.stop(agent)?;
     seen.must_join(&["o1", "o2", "o3"]);
     seen.must_balance();
+    Ok(seen.verdict())
+}
+
+/// What an opening record says of one end (`common/src/record.rs`, `Open`).
+struct End {
+    ports: (u16, u16),
+    /// Received, sent; without the SYN that the connecting end counts.
+    bases: (u32, u32),
+    connected: bool,
+}
+
+fn ends(recording: &[u8]) -> Vec<End> {
+    const MAGIC: usize = 23;
+    const KIND_OPEN: u16 = 1;
+    let mut ends = Vec::new();
+    let mut rest = recording.get(MAGIC..).unwrap_or_default();
+    while rest.len() >= 24 {
+        let word =
+            |at: usize| u32::from_le_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+        let half = |at: usize| u16::from_le_bytes([rest[at], rest[at + 1]]);
+        let size = word(16) as usize;
+        if size < 24 || size > rest.len() {
+            break;
+        }
+        if half(20) == KIND_OPEN && size >= 128 {
+            let connected = rest[86] == 1;
+            ends.push(End {
+                ports: (half(82), half(84)),
+                bases: (word(72), word(76).wrapping_add(u32::from(connected))),
+                connected,
+            });
+        }
+        rest = &rest[size..];
+    }
+    ends
+}
+
+fn tls(live: &Live) -> Result<Verdict> {
+    let stand = Stand::new(live, "tls")?;
+    let recording = stand.dir.join("recording");
+    let agent = stand.watch(&["--record", &recording.display().to_string()])?;
+    stand.client(&["tls"])?;
+    let mut seen = stand.stop(agent)?;
+    let ends = ends(&std::fs::read(&recording)?);
+    let (clients, servers): (Vec<_>, Vec<_>) = ends.iter().partition(|end| end.connected);
+    seen.must(clients.len() == 5, || {
+        format!("{} connecting ends instead of 5", clients.len())
+    });
+    for client in clients {
+        let met = servers.iter().any(|server| {
+            server.ports == (client.ports.1, client.ports.0)
+                && server.bases == (client.bases.1, client.bases.0)
+        });
+        seen.must(met, || {
+            format!("no end mirrors the bases of port {}", client.ports.0)
+        });
+    }
     Ok(seen.verdict())
 }
 
