@@ -67,6 +67,9 @@ pub struct ProcessStatus {
     /// Go version, for Go programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub go_version: Option<String>,
+    /// io_uring_enter calls: what they moved was not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_uring_enter: Option<u64>,
     /// Evidence that can be had of it: `goroutine`, `go_context`, `thread`...
     #[serde(default)]
     pub evidence: Vec<String>,

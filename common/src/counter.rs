@@ -45,6 +45,8 @@ counters! {
     /// Client calls that found no room in the map of those under way: they begin later in their
     /// spans.
     BEGUN_MAP_FULL = 29, "begun_map_full";
+    /// Processes that found no room in the map of those that use io_uring.
+    IO_URING_MAP_FULL = 30, "io_uring_map_full";
     /// User memory that could not be read at a send or receive.
     PAYLOAD_FAULT = 32, "payload_fault";
     /// Descriptor closed or replaced by another thread before the call returned.

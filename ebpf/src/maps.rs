@@ -57,6 +57,10 @@ pub static WAITS: HashMap<u32, u64> = HashMap::with_max_entries(65_536, 0);
 #[map]
 pub static CALLS: HashMap<u32, u64> = HashMap::with_max_entries(4_096, 0);
 
+/// io_uring_enter calls by process: what they move is not seen.
+#[map]
+pub static IO_URING_CALLS: HashMap<u32, u64> = HashMap::with_max_entries(4_096, 0);
+
 /// Counters (`threadline_common::counter`).
 #[map]
 pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_SLOTS, 0);

@@ -2,7 +2,7 @@
 
 use crate::{
     layout::kernel,
-    maps::{BINARIES, CALLS, PROCESSES, WAITS, send},
+    maps::{BINARIES, CALLS, IO_URING_CALLS, PROCESSES, WAITS, send},
     memory::typed,
 };
 use aya_ebpf::{
@@ -139,6 +139,7 @@ pub fn process_exit(_ctx: BtfTracePointContext) -> i32 {
     // SAFETY: copied at once.
     let process = unsafe { PROCESSES.get(tgid) }.copied().unwrap_or_default();
     let _ = PROCESSES.remove(tgid);
+    let _ = IO_URING_CALLS.remove(tgid);
     if process.flags & PROCESS_SKIP == 0 {
         let exit = header(&Task { tgid, tid, process }, KIND_EXIT, size_of::<Header>());
         send((&raw const exit).cast(), size_of::<Header>() as u64);

@@ -6,7 +6,7 @@
 //! sys_exit(struct pt_regs *regs, long ret)
 
 use crate::{
-    maps::{CALLS, SOCKETS, WAITS, count, send},
+    maps::{CALLS, IO_URING_CALLS, SOCKETS, WAITS, count, send},
     memory::user,
     message::{self, Move, Source, moved, total},
     process::{Task, header, selected},
@@ -18,7 +18,7 @@ use aya_ebpf::{
 use threadline_common::map::Socket;
 use threadline_common::map::socket::OPAQUE;
 use threadline_common::{
-    counter::{CALLS_MAP_FULL, COMPAT, IO_URING, IOVEC_LIMIT, WAITS_MAP_FULL},
+    counter::{CALLS_MAP_FULL, COMPAT, IO_URING, IO_URING_MAP_FULL, IOVEC_LIMIT, WAITS_MAP_FULL},
     map::PROCESS_GO,
     record::{
         CLOSE_DONE, DIR_RX, DIR_TX, Halt, Header, KIND_HALT, KIND_MAPPED, KIND_SHORT, ROLE_ACCEPT,
@@ -200,7 +200,7 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
             return 0;
         }
         _ => {
-            count(IO_URING);
+            io_uring(&task);
             return 0;
         }
     }
@@ -222,6 +222,18 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
         dontwait,
     });
     0
+}
+
+/// A process drives its sockets (perhaps) by io_uring.
+#[inline(never)]
+fn io_uring(task: &Task) {
+    count(IO_URING);
+    if let Some(calls) = IO_URING_CALLS.get_ptr_mut(task.tgid) {
+        // SAFETY: the map's value; two CPUs at once may lose one of their counts.
+        unsafe { *calls += 1 };
+    } else if IO_URING_CALLS.insert(task.tgid, 1, 0).is_err() {
+        count(IO_URING_MAP_FULL);
+    }
 }
 
 /// Bytes were received, or are about to be sent, or (with an entry time) were sent.

@@ -285,6 +285,7 @@ impl Reporter {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        let io_uring = self.counters.io_uring();
         let mut kernel = self.counters.read();
         kernel.extend(self.ledger.notes());
         kernel.extend(self.processes.counts());
@@ -306,6 +307,7 @@ impl Reporter {
                         exe: facts.exe.clone(),
                         service: service(facts),
                         go_version: binary.map(|binary| binary.version.clone()),
+                        io_uring_enter: io_uring.get(&facts.tgid).copied(),
                         evidence: evidence(facts.go, binary),
                     }
                 })

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use aya::{
     Ebpf,
-    maps::{MapData, PerCpuArray},
+    maps::{HashMap as BpfHashMap, MapData, PerCpuArray},
 };
 use threadline_common::counter::{COUNTERS, RECORDS_RING_FULL};
 
@@ -14,6 +14,7 @@ use super::load::LoadError;
 /// Reads the counters.
 pub struct Counters {
     array: PerCpuArray<MapData, u64>,
+    io_uring: BpfHashMap<MapData, u32, u64>,
     programs: Vec<(String, i32)>,
 }
 
@@ -43,6 +44,7 @@ impl Counters {
             .collect();
         Ok(Self {
             array: super::load::map(ebpf, "COUNTERS")?,
+            io_uring: super::load::map(ebpf, "IO_URING_CALLS")?,
             programs,
         })
     }
@@ -59,6 +61,11 @@ impl Counters {
                 ((*name).to_owned(), sum)
             })
             .collect()
+    }
+
+    /// io_uring_enter calls by process: what they moved was not seen.
+    pub fn io_uring(&self) -> BTreeMap<u32, u64> {
+        self.io_uring.iter().filter_map(Result::ok).collect()
     }
 
     /// Records that the full ring refused so far.

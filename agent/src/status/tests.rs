@@ -23,6 +23,7 @@ fn sample() -> Status {
             exe: "/srv/shop".into(),
             service: "shop\x1b[31m".into(),
             go_version: Some("go1.24.1".into()),
+            io_uring_enter: None,
             evidence: vec!["goroutine".into(), "go_context".into()],
         }],
         stages: [("export".to_owned(), ledger.counts(Stage::Export))].into(),

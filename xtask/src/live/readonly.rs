@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::stand::Stand;
 use super::{Live, Test};
+use crate::command;
 use crate::test::Verdict;
 
 /// The tests.
@@ -23,7 +25,7 @@ pub const TESTS: &[Test] = &[
         any_length,
     ),
     (
-        "live: text pages differ from the file at the probes alone",
+        "live: text pages differ from the file at the planned probes alone",
         text_pages,
     ),
 ];
@@ -76,10 +78,10 @@ fn text_pages(live: &Live) -> Result<Verdict> {
     let server = stand.serve(&[])?;
     let pid = server.process.pid();
     let before = changed(pid, &stand.odd)?;
+    let planned = planned(&live.agent, &stand.odd)?;
     let agent = stand.watch(&[])?;
     stand.client(&["once", &format!("{}/hello/1", server.url())])?;
     let during = changed(pid, &stand.odd)?;
-    let status = agent.status()?;
     let mut seen = stand.stop(agent)?;
     let after = changed(pid, &stand.odd)?;
     seen.must(before.is_empty() && after.is_empty(), || {
@@ -89,32 +91,26 @@ fn text_pages(live: &Live) -> Result<Verdict> {
     seen.must(other.is_empty(), || {
         format!("changed to something else than a breakpoint: {other:x?}")
     });
-    let probes = probes(&status, &stand.odd);
-    seen.must(probes > 0 && probes == during.len(), || {
-        format!("{probes} probes told, bytes changed at {during:x?}")
+    let sites: BTreeSet<u64> = during.iter().map(|(at, _)| *at).collect();
+    seen.must(!planned.is_empty() && sites == planned, || {
+        format!("planned {planned:x?}, changed {sites:x?}")
     });
     Ok(seen.verdict())
 }
 
-/// How many probes the agent says it set in a program.
-fn probes(status: &Value, program: &Path) -> usize {
-    let program = program.display().to_string();
-    let features = status["features"].as_array().into_iter().flatten();
-    features
-        .filter(|feature| {
-            feature["name"]
-                .as_str()
-                .is_some_and(|name| name.ends_with(&program))
-        })
-        .filter_map(|feature| {
-            feature["why"]
-                .as_str()?
-                .split(' ')
-                .next()?
-                .parse::<usize>()
-                .ok()
-        })
-        .sum()
+/// Places in a program's file where `plan` says probes will be.
+fn planned(agent: &Path, program: &Path) -> Result<BTreeSet<u64>> {
+    let target = format!("exe:{}", program.display());
+    let mut plan = Command::new(agent);
+    let told = command::output(plan.args(["plan", "--json", "--target", &target]))?;
+    let plan: Value = serde_json::from_str(&told)?;
+    let binaries = plan["binaries"].as_array().into_iter().flatten();
+    Ok(binaries
+        .filter(|binary| binary["path"].as_str().map(Path::new) == Some(program))
+        .flat_map(|binary| binary["sites"].as_array().into_iter().flatten())
+        .filter(|site| site["armed"] == true)
+        .filter_map(|site| site["file_offset"].as_u64())
+        .collect())
 }
 
 /// Where executable memory of a process differs from its file: offset in the file, and the byte.

@@ -265,3 +265,18 @@ fn a_request_that_was_not_captured_is_counted() {
     let missed = rig.ledger.dropped(Stage::Protocol, Reason::NotCaptured);
     assert_eq!(missed, 1);
 }
+
+#[test]
+fn a_request_line_goes_on_behind_an_earlier_response() {
+    let mut rig = Rig::server();
+    let both = get("/1") + &get("/2");
+    let cut = get("/1").len() + "GET /2 H".len();
+    rig.rx(&both[..cut]);
+    rig.tx(ok("hi"));
+    rig.rx(&both[cut..cut + 2]);
+    rig.rx(&both[cut + 2..]);
+    rig.tx(ok("hi"));
+    rig.flush();
+    let told = [("/1".into(), Some(200)), ("/2".into(), Some(200))];
+    assert_eq!(rig.told(), told);
+}

@@ -42,13 +42,15 @@ impl Http1 {
                 self.request_gap(reason, events);
                 all(&piece, Place::Unknown)
             }
-            // What began as a request line stopped, and something else begins.
+            // What was taken for the beginning of a request line was none, and something else begins.
+            // (Where nothing was lost the line goes on, although an earlier request's response was
+            // sent in between: any few letters of it could begin a request.)
             (State::Head(buffer), Piece::Bytes(bytes))
-                if mark.first && !buffer.is_sure() && line::request(bytes) != Verdict::No =>
+                if mark.first
+                    && buffer.tentative
+                    && !buffer.is_sure()
+                    && line::request(bytes) != Verdict::No =>
             {
-                if !buffer.tentative {
-                    events.push(Event::Missed(Reason::ParseError));
-                }
                 self.request_starts(mark, bytes, true, events)
             }
             (State::Head(_), Piece::Bytes(bytes)) => self.request_head(bytes, events),
