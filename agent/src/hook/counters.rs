@@ -53,13 +53,7 @@ impl Counters {
     pub fn read(&self) -> BTreeMap<String, u64> {
         COUNTERS
             .iter()
-            .map(|(id, name)| {
-                let sum = self
-                    .array
-                    .get(id, 0)
-                    .map_or(0, |values| values.iter().sum());
-                ((*name).to_owned(), sum)
-            })
+            .map(|(id, name)| ((*name).to_owned(), self.sum(*id)))
             .collect()
     }
 
@@ -70,8 +64,13 @@ impl Counters {
 
     /// Records that the full ring refused so far.
     pub fn refused(&self) -> u64 {
+        self.sum(RECORDS_RING_FULL)
+    }
+
+    /// One counter, over all CPUs.
+    fn sum(&self, id: u32) -> u64 {
         self.array
-            .get(&RECORDS_RING_FULL, 0)
+            .get(&id, 0)
             .map_or(0, |values| values.iter().sum())
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use aya::{
@@ -16,6 +16,7 @@ use threadline_common::map::{FileId, GoLayout, PROCESS_GO, PROCESS_SKIP, Process
 
 use super::load::{LoadError, uprobe};
 use crate::golang::{self, GoBinary, Probe, Site};
+use crate::process::files::by_stat;
 
 /// Layouts the kernel programs can hold (their map's size).
 const MAX_LAYOUTS: u32 = 1024;
@@ -240,13 +241,7 @@ const fn program(probe: Probe) -> &'static str {
 
 /// The file as the kernel programs see it: inode, and device in the kernel's own encoding.
 pub fn file_id(file: &File) -> std::io::Result<FileId> {
-    let meta = file.metadata()?;
-    let (major, minor) = (libc::major(meta.dev()), libc::minor(meta.dev()));
-    Ok(FileId {
-        inode: meta.ino(),
-        device: major << 20 | minor,
-        pad: 0,
-    })
+    file.metadata().map(|metadata| by_stat(&metadata))
 }
 
 /// The TLS slot that the dynamic linker wrote for this process.

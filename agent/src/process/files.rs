@@ -45,7 +45,8 @@ pub fn file_id(path: &Path) -> io::Result<FileId> {
     fs::metadata(path).map(|metadata| by_stat(&metadata))
 }
 
-fn by_stat(metadata: &Metadata) -> FileId {
+/// The same from what `stat` told.
+pub fn by_stat(metadata: &Metadata) -> FileId {
     let dev = metadata.dev();
     FileId {
         inode: metadata.ino(),
